@@ -29,8 +29,8 @@ struct wr_addr {
 struct wr_ip {
 	uint8_t ip[16]; /* network order; IPv4 in the first four */
 	uint32_t scope;
-	uint16_t port;   /* host order */
-	uint8_t family;  /* AF_INET, AF_INET6, AF_UNIX (no more known), 0 none */
+	uint16_t port;  /* host order */
+	uint8_t family; /* AF_INET, AF_INET6, AF_UNIX (no more known), 0 none */
 	uint8_t unused;
 };
 
@@ -38,10 +38,10 @@ struct wr_ip {
 #define WR_ADDR_TEXT 120
 
 /*
- * Parse "10.0.0.5:80", "[::1]:80", "[fe80::1%eth0]:80", "*:80" (IPv4), "unix:/path".
- * `port` is used when the text has none; -EDESTADDRREQ if both lack it
- * (port < 0).  -EINVAL not an address (it may be a name), -ERANGE bad port,
- * -ENAMETOOLONG path.
+ * Parse "10.0.0.5:80", "[::1]:80", "[fe80::1%eth0]:80", "*:80" (IPv4),
+ * "unix:/path". `port` is used when the text has none; -EDESTADDRREQ if both
+ * lack it (port < 0).  -EINVAL not an address (it may be a name), -ERANGE bad
+ * port, -ENAMETOOLONG path.
  */
 wr_must_check int wr_addr_parse(struct wr_addr *a, struct wr_str s, int port);
 /* "10.0.0.5:80"; cut at `size`; returns `text`. */

@@ -24,8 +24,8 @@ void wr_arena_init(struct wr_arena *a, void *mem, size_t size);
 wr_must_check void *wr_arena_alloc(struct wr_arena *a, size_t size);
 /* n objects of `size` bytes; a product that overflows is ENOMEM. */
 wr_must_check void *wr_arena_array(struct wr_arena *a, size_t n, size_t size);
-wr_must_check void *wr_arena_copy(
-    struct wr_arena *a, const void *p, size_t size);
+wr_must_check void *
+wr_arena_copy(struct wr_arena *a, const void *p, size_t size);
 /* A copy ended by a NUL. */
 wr_must_check char *wr_arena_str(struct wr_arena *a, struct wr_str s);
 

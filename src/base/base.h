@@ -18,7 +18,7 @@
 #define WR_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The object whose `member` is at `ptr`. */
-#define wr_container_of(ptr, type, member) \
+#define wr_container_of(ptr, type, member)                                     \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 #endif

@@ -16,7 +16,10 @@ struct wr_list {
 	struct wr_list *next, *prev;
 };
 
-#define WR_LIST_INIT(head) { &(head), &(head) }
+#define WR_LIST_INIT(head)                                                     \
+	{                                                                      \
+		&(head), &(head)                                               \
+	}
 
 static inline void
 wr_list_init(struct wr_list *n)
@@ -81,12 +84,12 @@ wr_list_last(struct wr_list *head)
 	return head->prev;
 }
 
-#define wr_list_each(n, head) \
+#define wr_list_each(n, head)                                                  \
 	for (struct wr_list *n = (head)->next; n != (head); n = n->next)
 
 /* As wr_list_each, but the body may remove `n`. */
-#define wr_list_each_safe(n, head) \
-	for (struct wr_list *n = (head)->next, *n##_next = n->next; \
+#define wr_list_each_safe(n, head)                                             \
+	for (struct wr_list *n = (head)->next, *n##_next = n->next;            \
 	     n != (head); n = n##_next, n##_next = n->next)
 
 #endif

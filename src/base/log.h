@@ -17,9 +17,18 @@
 
 #include "base/str.h"
 
-enum wr_level { WR_DEBUG, WR_INFO, WR_NOTICE, WR_WARN, WR_ERROR };
+enum wr_level {
+	WR_DEBUG,
+	WR_INFO,
+	WR_NOTICE,
+	WR_WARN,
+	WR_ERROR
+};
 
-enum wr_log_format { WR_LOG_TEXT, WR_LOG_JSON };
+enum wr_log_format {
+	WR_LOG_TEXT,
+	WR_LOG_JSON
+};
 
 struct wr_log_conf {
 	int fd; /* lent; -1: syslog(3) */

@@ -24,8 +24,8 @@ struct wr_pool {
 };
 
 /* -ENOMEM if the address space cannot be had.  `align` is a power of two. */
-wr_must_check int wr_pool_init(
-    struct wr_pool *p, size_t size, size_t align, uint32_t max);
+wr_must_check int
+wr_pool_init(struct wr_pool *p, size_t size, size_t align, uint32_t max);
 /* All objects must be back. */
 void wr_pool_fini(struct wr_pool *p);
 /* NULL with ENOMEM if all are out.  Contents are those of the last use, zero

@@ -36,8 +36,8 @@ struct wr_str wr_str_trim(struct wr_str s);
 
 /* Cut at the first `c`: *head is what stands before it, *tail what follows.
  * False, and all is head, if there is none. */
-bool wr_str_cut(struct wr_str s, char c, struct wr_str *head,
-    struct wr_str *tail);
+bool
+wr_str_cut(struct wr_str s, char c, struct wr_str *head, struct wr_str *tail);
 
 /* All of `s` as a decimal number; -EINVAL for anything but digits, -ERANGE
  * above `max`. */

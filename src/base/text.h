@@ -32,8 +32,8 @@ void wr_text_add(struct wr_text *t, const void *p, size_t len);
 void wr_text_puts(struct wr_text *t, const char *z);
 void wr_text_putc(struct wr_text *t, char c);
 void wr_text_printf(struct wr_text *t, const char *fmt, ...) wr_printf(2, 3);
-void wr_text_vprintf(struct wr_text *t, const char *fmt, va_list ap)
-    wr_printf(2, 0);
+void
+wr_text_vprintf(struct wr_text *t, const char *fmt, va_list ap) wr_printf(2, 0);
 
 /* Quoted as a JSON string (RFC 8259 section 7); bytes that are not UTF-8
  * become U+FFFD, so the result is always valid. */
