@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * conf - the configuration as one immutable value.
+ *
+ * The master builds a value in a memfd that lies at a fixed address inside a
+ * window reserved before the first fork, seals it, and hands the descriptor
+ * to the other processes, which map it read-only at the same address.  So it
+ * has real pointers, is shared by all, and cannot be written by anybody.
+ */
+#ifndef WR_CONF_H
+#define WR_CONF_H
+
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/text.h"
+#include "conf/key.h"
+
+enum wr_timeout {
+	WR_T_PROXY_PROTOCOL,
+	WR_T_PREREAD,
+	WR_T_HANDSHAKE,
+	WR_T_CONNECT,
+	WR_T_QUEUE,
+	WR_T_WAIT_UP,
+	WR_T_FIRST_BYTE,
+	WR_T_IDLE,
+	WR_T_CLIENT_IDLE,
+	WR_T_SERVER_IDLE,
+	WR_T_SEND,
+	WR_T_HALF_CLOSE,
+	WR_T_LIFETIME,
+	WR_T_LINGER,
+	WR_T_GRACE,
+	WR_T_DRAIN,
+	WR_T_SPREAD,
+	WR_TIMEOUTS
+};
+
+struct wr_timeouts {
+	uint32_t ms[WR_TIMEOUTS]; /* or WR_OFF */
+};
+
+/* The name of one, as in the configuration. */
+const char *wr_timeout_name(enum wr_timeout t);
+
+enum wr_server_kind {
+	WR_SERVER_ADDR, /* addr is all */
+	WR_SERVER_NAME, /* host and port, to be resolved */
+	WR_SERVER_SRV,  /* host is the name of the service */
+};
+
+enum wr_server_want {
+	WR_WANT_UP,
+	WR_WANT_DRAIN,
+	WR_WANT_DOWN
+};
+
+struct wr_server_conf {
+	const char *name;    /* unique in the upstream */
+	const char *address; /* as written */
+	enum wr_server_kind kind;
+	enum wr_server_want want;
+	struct wr_addr addr;
+	const char *host;
+	uint16_t port;
+	bool client_port; /* no port written: the one the client came to */
+	bool backup;
+	uint32_t weight;    /* 0: drain */
+	uint32_t max_conns; /* WR_OFF: no limit */
+	uint32_t cell;      /* in shared memory */
+	const struct wr_upstream_conf *upstream;
+};
+
+struct wr_upstream_conf {
+	const char *name, *label;
+	struct wr_server_conf *servers; /* in written order */
+	uint32_t n_servers;
+	uint32_t cell;
+	uint32_t balance; /* index into wr_balances */
+	uint32_t servers_max;
+	struct wr_timeouts timeouts;
+	const struct wr_upstream_conf *fallback; /* or NULL */
+	void *const *mod;  /* values of module groups, by group index */
+	const char *where; /* "file:line" */
+};
+
+extern const char *const wr_balances[]; /* "round_robin", ..., NULL */
+
+/* What an answer without a server is: a whole HTTP/1.0 response. */
+struct wr_answer {
+	const uint8_t *bytes;
+	uint32_t len;
+	uint32_t status;
+};
+
+/* What a session follows once it is chosen: a listener's or a route's. */
+struct wr_rules {
+	struct wr_timeouts timeouts;
+	bool access_log;
+	void *const *mod; /* values of module groups, by group index */
+};
+
+struct wr_route_conf {
+	/* Conditions; empty ones always hold. */
+	struct wr_cidrs client;
+	struct wr_ports {
+		const uint16_t (*v)[2]; /* first, last */
+		uint32_t n;
+	} ports;
+	/* One action; `routes` is nested. */
+	const struct wr_upstream_conf *upstream;
+	const struct wr_answer *answer;
+	const struct wr_route_conf *routes;
+	uint32_t n_routes;
+	struct wr_rules rules;
+	const char *where;
+};
+
+enum wr_protocol {
+	WR_TCP,
+	WR_STATUS,
+	WR_HEARTBEAT
+};
+
+enum wr_listen_kind {
+	WR_LISTEN_TCP,
+	WR_LISTEN_UNIX,
+	WR_LISTEN_FD
+};
+
+/* One address of a listener; ranges and ":80" are several. */
+struct wr_listen {
+	enum wr_listen_kind kind;
+	struct wr_addr addr;
+	int fd;           /* WR_LISTEN_FD: inherited */
+	const char *text; /* key: unique in the configuration */
+	const char *where;
+};
+
+struct wr_listener_conf {
+	const char *name, *label;
+	struct wr_listen *listens;
+	uint32_t n_listens;
+	enum wr_protocol protocol;
+	uint32_t backlog, mode;
+	uint32_t uid, gid; /* of unix sockets; WR_OFF: leave alone */
+	uint32_t cell;
+	const struct wr_route_conf *routes;
+	uint32_t n_routes;
+	/* When no route matches; both NULL: the session is closed. */
+	const struct wr_upstream_conf *upstream;
+	const struct wr_answer *answer;
+	struct wr_rules rules;
+	const char *where;
+};
+
+struct wr_logs_conf {
+	const char *to;     /* path, "stderr", "stdout", "syslog", "off" */
+	uint32_t level;     /* enum wr_level; error log */
+	uint32_t format;    /* enum wr_log_format */
+	const char *fields; /* access log; "" is the default set */
+	struct wr_texts skip;
+};
+
+struct wr_conf {
+	uint64_t generation;
+	uint64_t bytes; /* of the arena */
+	const char *path;
+	uint32_t workers;
+	const char *user;  /* "" if not written */
+	uint32_t uid, gid; /* WR_OFF: not to be changed */
+	const char *pid;
+	bool pid_written;
+	struct {
+		const char *backend;
+		uint32_t connections; /* WR_OFF: auto */
+		uint64_t buffers, spill, unsent;
+	} events;
+	struct {
+		uint32_t interval_ms, warn_ms, limit_ms;
+	} watchdog;
+	struct wr_logs_conf error_log, access_log;
+	uint32_t reload_timeout_ms;
+	struct wr_timeouts timeouts;
+	struct wr_upstream_conf *const *upstreams; /* in written order */
+	uint32_t n_upstreams;
+	struct wr_listener_conf *const *listeners;
+	uint32_t n_listeners;
+	void *const *mod; /* values of module groups at top level */
+	uint32_t n_mod;
+	struct wr_texts files; /* all that were read */
+};
+
+const struct wr_upstream_conf *
+wr_conf_upstream(const struct wr_conf *c, const char *name);
+const struct wr_listener_conf *
+wr_conf_listener(const struct wr_conf *c, const char *name);
+
+/*
+ * A generation as one process has it: a mapping and a count of users.  The
+ * window has room for WR_GENERATIONS at a time.
+ */
+#define WR_GENERATIONS 16
+
+struct wr_gen {
+	const struct wr_conf *conf;
+	uint64_t generation;
+	uint32_t place; /* in the window */
+	uint32_t users;
+	int fd;       /* the sealed memfd; -1 once a child has mapped it */
+	size_t bytes; /* mapped */
+};
+
+/* Reserve the window: in the first master, before any fork. */
+wr_must_check int wr_gen_reserve(void);
+/* Map a generation that another process built; takes over `fd` (closed in
+ * any case).  NULL and errno. */
+struct wr_gen *
+wr_gen_map(int fd, uint32_t place, uint64_t generation, size_t bytes);
+struct wr_gen *wr_gen_get(struct wr_gen *g);
+/* The last put unmaps and calls the function set below.  Leaves NULL. */
+void wr_gen_put(struct wr_gen **g);
+/* Told when this process has let go of a generation (its place). */
+void wr_gen_on_gone(
+    void (*fn)(uint64_t generation, uint32_t place, void *arg), void *arg);
+
+/* What the master wants to load. */
+struct wr_load {
+	const char *path;
+	const char *prefix; /* -p: relative paths of built-in defaults */
+	const struct wr_group *const *groups; /* of modules, NULL at the end */
+	uint64_t generation;
+	uint32_t place; /* in the window, free everywhere */
+	/* Give cells (and what else lies outside) to a checked value before it
+	 * is sealed; may be NULL.  0, or -errno after reporting to errors. */
+	int (*settle)(struct wr_conf *c, struct wr_text *errors, void *arg);
+	void *arg;
+	/* Result: "file:line: text\n" each; and notices (not fatal). */
+	struct wr_text errors, notices;
+	unsigned n_errors;
+};
+
+/* NULL if refused; all that is wrong is in ld->errors then.  No side effects
+ * but the generation itself: nothing is bound, made or resolved. */
+struct wr_gen *wr_conf_load(struct wr_load *ld);
+/* The effective configuration with all defaults, where each value came from
+ * and when it takes effect (-T).  0 or -1 with errors as above. */
+wr_must_check int wr_conf_dump(struct wr_load *ld, struct wr_text *out);
+/* `pid =` of a file that may be broken; false if it is not there. */
+bool wr_conf_scan_pid(const char *path, char *pid, size_t size);
+
+/* All tables of keys, for -T, the manual's test and the editor file: prints
+ * one line a key: "path<TAB>type<TAB>default<TAB>effect<TAB>help". */
+void wr_conf_keys(const struct wr_group *const *groups, struct wr_text *out);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * module - the contract between weir and what plugs in.
+ *
+ * A module is one const struct: its configuration group, hooks along a
+ * session, and, where it needs them, hooks in the life of a process.  Hooks
+ * that are NULL are not called.  Modules are listed in modules/modules.c.
+ */
+#ifndef WR_MODULE_H
+#define WR_MODULE_H
+
+#include "conf/conf.h"
+#include "proxy/end.h"
+#include "proxy/stats.h"
+
+struct wr_proxy;
+struct wr_session;
+struct wr_control;
+
+enum wr_verdict {
+	WR_NEXT, /* go on with the next module */
+	WR_DENY, /* end the session; the hook has set s->end */
+	WR_WAIT, /* the module will call wr_session_resume() */
+};
+
+struct wr_module {
+	const char *name;
+	struct wr_group conf; /* conf.name NULL: no group */
+	/* `conf`: the module's value of the listener or route in force. */
+	enum wr_verdict (*on_accept)(struct wr_session *s, const void *conf);
+	enum wr_verdict (*on_route)(struct wr_session *s, const void *conf);
+	/* Connected to a server, before the first byte; `conf` is the
+	 * upstream's. */
+	enum wr_verdict (*on_connect)(struct wr_session *s, const void *conf);
+	/* The session is over; called once, for all modules. */
+	void (*on_end)(struct wr_session *s, const void *conf);
+	/* A worker has started, has a new generation, is about to exit. */
+	int (*worker_start)(struct wr_proxy *px);
+	void (*worker_use)(struct wr_proxy *px, const struct wr_conf *c);
+	void (*worker_exit)(struct wr_proxy *px);
+	/* The same in the control process. */
+	int (*control_start)(struct wr_control *ct);
+	void (*control_use)(struct wr_control *ct, const struct wr_conf *c);
+	void (*control_exit)(struct wr_control *ct);
+};
+
+/* All that are built in, NULL at the end; index = index of its group's value
+ * in the `mod` arrays. */
+extern const struct wr_module *const wr_modules[];
+
+#endif

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * stats - what all processes of one weir know together, in shared memory.
+ *
+ * Writers are slots.  A slot belongs to one process from fork until the
+ * master has reaped it, so a slot's numbers have one writer and need no
+ * locks.  Listeners, upstreams and servers are cells, which they keep over
+ * reload and upgrade.  A counter of a cell is the sum over all slots and the
+ * base, into which the master folds a slot whose process is gone (its gauges
+ * are dropped).  Words that several processes read are written and read with
+ * wr_load() and wr_store(); nothing here ever needs a lock, because any
+ * process may be killed at any instruction.
+ */
+#ifndef WR_STATS_H
+#define WR_STATS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "io/loop.h"
+#include "proxy/end.h"
+
+#define WR_SLOTS          128
+#define WR_LISTENER_CELLS 4096
+#define WR_UPSTREAM_CELLS 8192
+#define WR_SERVER_CELLS   65536
+#define WR_NAME_MAX       128
+
+/* Relaxed loads and stores of single words that others may see. */
+#define wr_load(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
+#define wr_store(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+/* The owner's increment: one writer, so no atomic read-modify-write. */
+#define wr_count(p, n) wr_store((p), *(p) + (n))
+
+enum wr_role {
+	WR_ROLE_NONE,
+	WR_ROLE_WORKER,
+	WR_ROLE_CONTROL
+};
+
+enum wr_phase { /* of a process */
+	WR_PHASE_START,
+	WR_PHASE_READY,
+	WR_PHASE_DRAIN,
+	WR_PHASE_GONE
+};
+
+/* Counters first (folded into the base), gauges after (dropped). */
+struct wr_listener_count {
+	uint64_t accepted, refused, bytes_in, bytes_out;
+	uint64_t active; /* gauge */
+};
+
+struct wr_upstream_count {
+	uint64_t picks, retries, no_server, queued, queue_full;
+	uint64_t waiting; /* gauge */
+};
+
+struct wr_server_count {
+	uint64_t picks, connects, failures, bytes_in, bytes_out;
+	uint64_t connect_us; /* sum over connects */
+	uint64_t active;     /* gauge: sessions that count against max_conns */
+};
+
+/* One process. */
+struct wr_slot {
+	/* Written by the master. */
+	uint32_t pid;
+	uint32_t role;   /* enum wr_role */
+	uint32_t index;  /* worker 0..N-1 */
+	uint32_t binary; /* counts upgrades */
+	uint64_t start_ms;
+	/* Written by the process. */
+	uint32_t phase;      /* enum wr_phase */
+	uint32_t generation; /* the one in use, low bits */
+	uint64_t beat_ms;    /* monotonic; once a turn */
+	uint64_t late_beats;
+	uint64_t sessions; /* gauge */
+	uint64_t fds;      /* gauge */
+	uint64_t accepted;
+	uint64_t ends[WR_ENDS];
+	struct wr_loop_stats loop;
+};
+
+/* State of a server that all share; one writer a field. */
+struct wr_server_state {
+	uint32_t health;  /* enum wr_health, written by control */
+	uint32_t want;    /* enum wr_server_want, by the master */
+	uint32_t weight;  /* by the master */
+	uint32_t version; /* changes with every change above */
+	uint64_t changed_ms;
+	uint64_t eject_until_ms; /* monotonic; 0: not ejected */
+	uint64_t eject_count;
+};
+
+enum wr_health {
+	WR_HEALTH_NONE,
+	WR_HEALTH_CHECKING,
+	WR_HEALTH_UP,
+	WR_HEALTH_DOWN
+};
+
+/*
+ * The region as one process sees it: pointers into shared memory that are the
+ * same in all processes.  Matrices are indexed [slot * cells + cell], with one
+ * more row (WR_SLOTS) for the base.
+ */
+struct wr_stats {
+	struct wr_slot *slots; /* WR_SLOTS + 1; the last is the base */
+	struct wr_listener_count *listeners;
+	struct wr_upstream_count *upstreams;
+	struct wr_server_count *servers;
+	struct wr_server_state *states; /* by server cell */
+	uint32_t *slots_high;           /* slots below this were ever used */
+	int *wake;                      /* eventfd of each slot, or -1 */
+};
+
+static inline struct wr_listener_count *
+wr_stats_listener(const struct wr_stats *st, uint32_t slot, uint32_t cell)
+{
+	return &st->listeners[(size_t)slot * WR_LISTENER_CELLS + cell];
+}
+
+static inline struct wr_upstream_count *
+wr_stats_upstream(const struct wr_stats *st, uint32_t slot, uint32_t cell)
+{
+	return &st->upstreams[(size_t)slot * WR_UPSTREAM_CELLS + cell];
+}
+
+static inline struct wr_server_count *
+wr_stats_server(const struct wr_stats *st, uint32_t slot, uint32_t cell)
+{
+	return &st->servers[(size_t)slot * WR_SERVER_CELLS + cell];
+}
+
+/* Sums over all slots and the base. */
+struct wr_listener_count
+wr_stats_listener_sum(const struct wr_stats *st, uint32_t cell);
+struct wr_upstream_count
+wr_stats_upstream_sum(const struct wr_stats *st, uint32_t cell);
+struct wr_server_count
+wr_stats_server_sum(const struct wr_stats *st, uint32_t cell);
+/* Sessions on a server, over all processes. */
+uint64_t wr_stats_server_active(const struct wr_stats *st, uint32_t cell);
+/* Add a dead process's counters to the base and zero its row. */
+void wr_stats_fold(const struct wr_stats *st, uint32_t slot);
+
+#endif
