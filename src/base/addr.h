@@ -39,12 +39,13 @@ struct wr_ip {
 
 /*
  * Parse "10.0.0.5:80", "[::1]:80", "[fe80::1%eth0]:80", "*:80" (IPv4),
- * "unix:/path". `port` is used when the text has none; -EDESTADDRREQ if both
+ * "unix:/path".  `port` is used when the text has none; -EDESTADDRREQ if both
  * lack it (port < 0).  -EINVAL not an address (it may be a name), -ERANGE bad
- * port, -ENAMETOOLONG path.
+ * port (0 too), -ENODEV no such interface, -ENAMETOOLONG path.
  */
 wr_must_check int wr_addr_parse(struct wr_addr *a, struct wr_str s, int port);
-/* "10.0.0.5:80"; cut at `size`; returns `text`. */
+/* "10.0.0.5:80", "unix:/path" escaped, "-" for none; cut at `size`; returns
+ * `text`. */
 char *wr_addr_text(const struct wr_addr *a, char *text, size_t size);
 bool wr_addr_eq(const struct wr_addr *a, const struct wr_addr *b);
 /* Host order; 0 for unix sockets. */
@@ -54,7 +55,7 @@ void wr_addr_set_port(struct wr_addr *a, uint16_t port);
 /* `sa` may be NULL (family 0).  An IPv4-mapped IPv6 address becomes IPv4. */
 struct wr_ip wr_ip_of(const struct sockaddr *sa, socklen_t len);
 struct wr_addr wr_addr_of_ip(const struct wr_ip *ip);
-/* "10.0.0.5:80", "[::1]:80", "unix:"; returns `text`. */
+/* "10.0.0.5:80", "[::1]:80", "unix:", "-"; returns `text`. */
 char *wr_ip_text(const struct wr_ip *ip, char *text, size_t size);
 bool wr_ip_same_host(const struct wr_ip *a, const struct wr_ip *b);
 
@@ -72,7 +73,8 @@ struct wr_cidrs {
 	uint32_t n;
 };
 
-/* "10.0.0.0/8", "::1", "all".  -EINVAL; -EDOM if bits of the host are set. */
+/* "10.0.0.0/8", "::1", "all"; a network of IPv4-mapped addresses becomes IPv4,
+ * as addresses do.  -EINVAL; -EDOM if bits of the host are set. */
 wr_must_check int wr_cidr_parse(struct wr_cidr *c, struct wr_str s);
 /* Sorts `v` in place and drops what others cover. */
 void wr_cidrs_build(struct wr_cidrs *set, struct wr_cidr *v, uint32_t n);

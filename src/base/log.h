@@ -2,10 +2,11 @@
 /*
  * log - what the process says: one printable line an event, to a descriptor.
  *
- * The one that decides what to do about an error logs it, once.  The forms
- * with an x say just the text; those without add ": " and strerror(errno).
- * A line that repeats the one before is held back and counted; the count is
- * written with the next other line or by wr_log_flush().  Writing never
+ * The one that decides what to do about an error logs it, once.  wr_warn() and
+ * wr_error() add ": " and strerror(errno); all others, and those with an x, say
+ * just the text.  errno is left alone.  A line that repeats the one before is
+ * held back and counted; the count is written with the next other line or by
+ * wr_log_flush(), after which the same text is written anew.  Writing never
  * blocks for long and never fails the caller: lines that cannot be written
  * are counted in wr_log_lost().
  */

@@ -42,5 +42,7 @@ void wr_text_json(struct wr_text *t, struct wr_str s);
 /* Printable on one line: control characters, quotes, backslash and bytes that
  * are not UTF-8 as \n, \r, \t, \", \\ or \xNN. */
 void wr_text_escape(struct wr_text *t, struct wr_str s);
+/* The same, but quotes and backslashes stay: for prose that quotes. */
+void wr_text_oneline(struct wr_text *t, struct wr_str s);
 
 #endif
