@@ -36,14 +36,18 @@ void wr_proxy_free(struct wr_proxy **px);
  */
 void wr_proxy_use(struct wr_proxy *px, struct wr_gen *g);
 
-/* Accept from `fd` (taken over) for the listen entry `text` of the current
- * generation's listener with this cell.  -errno; `fd` is closed then. */
+/*
+ * Accept from `fd` (taken over) for the listen entry `text` of the current
+ * generation's listener with this cell.  A worker may have several sockets of
+ * one entry (shards that were re-dealt or lent to it), told apart by `shard`.
+ * -errno; `fd` is closed then.
+ */
 wr_must_check int wr_proxy_open(struct wr_proxy *px, uint32_t listener_cell,
-    const char *text, int fd, bool shared);
-/* Stop accepting from all sockets of that entry, reap what was accepted, close
- * them.  `done` runs at the end of a turn when the last is closed. */
-void wr_proxy_shut(
-    struct wr_proxy *px, const char *text, void (*done)(void *arg), void *arg);
+    const char *text, uint32_t shard, int fd, bool shared);
+/* Stop accepting from that socket, serve what was accepted, close it.  `done`
+ * runs at the end of a turn when it is closed, at once if it is not there. */
+void wr_proxy_shut(struct wr_proxy *px, const char *text, uint32_t shard,
+    void (*done)(void *arg), void *arg);
 /* Stop accepting for now / again (probation of an upgrade): descriptors stay
  * open. */
 void wr_proxy_pause(struct wr_proxy *px);
