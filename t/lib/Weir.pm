@@ -1,0 +1,619 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Weir - start the program, wait for what it does, stop it, look at what is
+# left.
+#
+#	my $in = Weir::listener();           # bound and listening, port 0
+#	my $w = Weir->start(listen => [$in], conf => <<"EOT");
+#	upstreams = { app = { servers = "127.0.0.1:$port"; }; };
+#	listeners = { web = { listen = "fd:3"; upstream = "app"; }; };
+#	EOT
+#	my $c = $w->connect;
+#	...
+#	$w->stop;                            # one check: it ended clean
+#
+# Listeners are passed on as descriptors 3, 4, ... in the order given.  What
+# every test needs (pid file, logs, user, two workers) is added to a
+# configuration that does not say it.  Nothing here sleeps: what a
+# descriptor announces is waited for by select, a line of a log or the state
+# of a process is looked at every few milliseconds until it is there.
+#
+# The program is $WEIR.  WEIR_EVENTS and WEIR_CHOP go through to it.
+# WEIR_SLOW asks for the long form of a test, WEIR_PATIENCE is the number of
+# seconds after which a wait has failed, WEIR_KEEP keeps the folders.
+package Weir;
+
+use strict;
+use warnings;
+
+use Carp qw(croak);
+use Cwd qw(abs_path);
+use File::Temp ();
+use IO::Select ();
+use IO::Socket::IP ();
+use IO::Socket::UNIX ();
+use JSON::PP ();
+use POSIX ();
+use Socket qw(SOL_SOCKET SO_LINGER SOMAXCONN);
+use Test::More ();
+use Time::HiRes ();
+
+our $PROGRAM = $ENV{WEIR} // './weir';
+our $PATIENCE = $ENV{WEIR_PATIENCE} // 30;
+our $SLOW = $ENV{WEIR_SLOW} // 0;
+our $CHOP = $ENV{WEIR_CHOP} // 0;
+our $EVENTS = $ENV{WEIR_EVENTS} // '';
+our $ALARM = $ENV{WEIR_ALARM} // ($SLOW ? 600 : 120);
+
+my @RUNNING;
+my $OWNER = $$;
+
+$PROGRAM = abs_path($PROGRAM) // $PROGRAM;
+$SIG{PIPE} = 'IGNORE';
+# Dying runs END, which ends what was started.
+$SIG{ALRM} = sub { die "the test took longer than its alarm\n" };
+$SIG{$_} = sub { die "the test was told to end\n" } for qw(TERM INT HUP);
+alarm $ALARM;
+Test::More::plan(skip_all => "no program at $PROGRAM")
+    unless -x $PROGRAM || $ENV{WEIR};
+
+sub now { Time::HiRes::clock_gettime(Time::HiRes::CLOCK_MONOTONIC()) }
+
+# ---- Sockets of the test -------------------------------------------------
+
+# A listening socket on a port of the kernel's choice, or as asked.
+sub listener
+{
+	my (%o) = @_;
+
+	return IO::Socket::IP->new(LocalHost => $o{host} // '127.0.0.1',
+	    LocalPort => $o{port} // 0, Listen => $o{backlog} // SOMAXCONN,
+	    ReuseAddr => 1) // croak "listen: $@";
+}
+
+# A connection to "host:port", "[host]:port" or "unix:path".  Dies, unless
+# `try` says that undef (and $!) will do.
+sub dial
+{
+	my ($to, %o) = @_;
+	my $s;
+
+	if ($to =~ /^unix:(.*)/) {
+		$s = IO::Socket::UNIX->new(Peer => $1);
+	} else {
+		my ($host, $port) = $to =~ /^\[?(.*?)\]?:(\d+)$/ or
+		    croak "no address: $to";
+		$s = IO::Socket::IP->new(PeerHost => $host,
+		    PeerPort => $port, Timeout => $o{timeout} // $PATIENCE);
+	}
+	croak "connect to $to: $!" unless $s || $o{try};
+	return $s;
+}
+
+# Is there something to read (or the end) within the time a test waits?
+sub readable
+{
+	my ($s, $seconds) = @_;
+
+	return IO::Select->new($s)->can_read($seconds // $PATIENCE) ? 1 : 0;
+}
+
+# Read until `want` is there: a pattern, a number of bytes, or undef for the
+# end.  What was read; at a reset, with $! set to ECONNRESET.
+sub get
+{
+	my ($s, $want) = @_;
+	my $end = now() + $PATIENCE;
+	my $got = '';
+
+	$! = 0;
+	for (;;) {
+		my $max = 65536;
+		if (ref $want) {
+			return $got if $got =~ $want;
+		} elsif (defined $want) {
+			$max = $want - length $got;
+			return $got if $max <= 0;
+		}
+		my $left = $end - now();
+		croak 'nothing came, after "' . substr($got, -200) . '"'
+		    if $left <= 0 || !readable($s, $left);
+		my $n = sysread $s, $got, $max, length $got;
+		return $got if !$n;
+	}
+}
+
+# Write all of it; false if the other end does not want it.
+sub put
+{
+	my ($s, $bytes) = @_;
+	my $at = 0;
+
+	while ($at < length $bytes) {
+		my $n = syswrite $s, $bytes, length($bytes) - $at, $at;
+		if (!defined $n) {
+			return 0 unless $!{EAGAIN} || $!{EINTR};
+			croak 'nobody reads' unless
+			    IO::Select->new($s)->can_write($PATIENCE);
+			next;
+		}
+		$at += $n;
+	}
+	return 1;
+}
+
+# Say something and give back what comes.
+sub chat
+{
+	my ($s, $say, $want) = @_;
+
+	put($s, $say);
+	return get($s, $want);
+}
+
+# Close so that the other end gets a reset.
+sub reset
+{
+	my ($s) = @_;
+
+	setsockopt $s, SOL_SOCKET, SO_LINGER, pack('ii', 1, 0);
+	close $s;
+}
+
+# ---- Start ---------------------------------------------------------------
+
+sub slurp
+{
+	my ($path) = @_;
+
+	open my $in, '<', $path or return '';
+	local $/;
+	return scalar(<$in>) // '';
+}
+
+sub spew
+{
+	my ($path, $text) = @_;
+
+	open my $out, '>', $path or croak "$path: $!";
+	print {$out} $text;
+	close $out or croak "$path: $!";
+}
+
+# A folder that goes away with the test; others may look in.
+sub folder
+{
+	my $dir = File::Temp->newdir('weir-XXXXXX', TMPDIR => 1,
+	    CLEANUP => !$ENV{WEIR_KEEP});
+
+	chmod 0755, $dir;
+	return $dir;
+}
+
+# Run the program to its end: exit status, standard output, standard error.
+sub run
+{
+	my @args = @_;
+	my $dir = folder();
+	my $pid = fork // croak "fork: $!";
+
+	if ($pid == 0) {
+		open STDIN, '<', '/dev/null';
+		open STDOUT, '>', "$dir/out";
+		open STDERR, '>', "$dir/err";
+		exec $PROGRAM, @args or POSIX::_exit(127);
+	}
+	waitpid $pid, 0;
+	return ($? & 127 ? "signal " . ($? & 127) : $? >> 8,
+	    slurp("$dir/out"), slurp("$dir/err"));
+}
+
+# What the test did not say itself.
+sub complete
+{
+	my ($self, $text) = @_;
+	my %add = (
+		pid => qq("$self->{dir}/weir.pid"),
+		error_log => qq({ to = "$self->{dir}/error.log"; ) .
+		    qq(level = "$self->{level}"; }),
+		access_log => qq("$self->{dir}/access.log"),
+		workers => $self->{workers},
+	);
+
+	$add{user} = '"nobody"' if $> == 0;
+	for my $key (sort keys %add) {
+		$text .= "$key = $add{$key};\n" unless $text =~ /^$key\s*=/m;
+	}
+	return $text;
+}
+
+# Write another configuration (or the first).
+sub conf
+{
+	my ($self, $text) = @_;
+
+	spew("$self->{dir}/new.conf", $self->complete($text));
+	rename "$self->{dir}/new.conf", $self->{conf} or croak "rename: $!";
+}
+
+# conf => text; listen => [sockets]; workers => 2; args => [more options];
+# env => {}; level => "info"; wrap => [command before the program, such as
+# strace]; limit => descriptors; wait => 0: do not wait until it is ready.
+sub start
+{
+	my ($class, %o) = @_;
+	my $self = bless {
+		tmp => folder(), workers => 2, level => 'info', %o,
+	}, $class;
+
+	$self->{dir} = $self->{tmp}->dirname;
+	$self->{conf} = "$self->{dir}/weir.conf";
+	$self->conf($o{conf});
+	$self->{to} = [map { addr_of($_) } @{$o{listen} // []}];
+	pipe my $out, my $in or croak "pipe: $!";
+	$self->{pid} = fork // croak "fork: $!";
+	if ($self->{pid} == 0) {
+		close $out;
+		eval { $self->become($in) };
+		print STDERR "weir did not start: $@ $!\n";
+		POSIX::_exit(127);
+	}
+	$self->{alive} = $out;
+	$self->{stdout} = '';
+	push @RUNNING, $self;
+	# Who connects to a stopped weir must see it.
+	close $_ for @{$o{listen} // []};
+	$self->ready unless defined $o{wait} && !$o{wait};
+	return $self;
+}
+
+sub addr_of
+{
+	my ($s) = @_;
+
+	return 'unix:' . $s->hostpath if $s->isa('IO::Socket::UNIX');
+	my $host = $s->sockhost;
+	return ($host =~ /:/ ? "[$host]" : $host) . ':' . $s->sockport;
+}
+
+# The child: a session of its own, by which all its processes are found.
+sub become
+{
+	my ($self, $in) = @_;
+	my @fds = map { fileno $_ } @{$self->{listen} // []};
+
+	POSIX::setsid();
+	open STDIN, '<', '/dev/null' or die 'null';
+	open STDERR, '>>', "$self->{dir}/stderr" or die 'stderr';
+	POSIX::dup2(fileno $in, 1) // die 'stdout';
+	# Away from where they go to, then there.
+	my @high = map { dup_above($_, 3 + @fds) } @fds;
+	POSIX::dup2($high[$_], 3 + $_) for 0 .. $#high;
+	my $env = $self->{env} // {};
+	$ENV{$_} = $env->{$_} for keys %$env;
+	my @cmd = ($PROGRAM, '-c', $self->{conf}, '-p', $self->{dir},
+	    @{$self->{args} // []});
+	unshift @cmd, @{$self->{wrap}} if $self->{wrap};
+	unshift @cmd, 'sh', '-c', "ulimit -n $self->{limit}; exec \"\$@\"",
+	    'sh' if $self->{limit};
+	exec { $cmd[0] } @cmd or die "exec $cmd[0]";
+}
+
+# A copy that survives exec and is not among the first ones.
+sub dup_above
+{
+	my ($fd, $low) = @_;
+	my (@below, $new);
+
+	do {
+		$new = POSIX::dup($fd) // die 'dup';
+		push @below, $new if $new < $low;
+	} while ($new < $low);
+	POSIX::close($_) for @below;
+	return $new;
+}
+
+sub ready
+{
+	my ($self) = @_;
+
+	$self->until('weir to be ready', sub {
+		return -S "$self->{dir}/weir.pid.sock" &&
+		    $self->workers == $self->{workers};
+	});
+	return $self;
+}
+
+# ---- Wait ----------------------------------------------------------------
+
+sub drain_stdout
+{
+	my ($self, $seconds) = @_;
+
+	return unless readable($self->{alive}, $seconds);
+	my $n = sysread $self->{alive}, $self->{stdout}, 65536,
+	    length $self->{stdout};
+	# The end: every process has closed it.  From now on, only time ends
+	# a wait.
+	pipe $self->{alive}, $self->{silent} or croak "pipe: $!" if !$n;
+}
+
+# Wait until the code gives true, and give that back.
+sub until
+{
+	my ($self, $what, $code) = @_;
+	my $end = now() + $PATIENCE;
+
+	for (;;) {
+		my $gone = $self->gone;
+		my $r = $code->();
+		return $r if $r;
+		croak "waited for $what, but weir has gone" if $gone;
+		croak "waited for $what" if now() > $end;
+		$self->drain_stdout(0.005);
+	}
+}
+
+# Has the master ended?  Its status is in $self->{status} then.
+sub gone
+{
+	my ($self) = @_;
+
+	if (!defined $self->{status} &&
+	    waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid}) {
+		$self->{status} = $?;
+	}
+	return defined $self->{status};
+}
+
+# The exit status, or "signal N", once it has ended.
+sub ended
+{
+	my ($self) = @_;
+
+	$self->until('weir to end', sub { $self->gone });
+	my $st = $self->{status};
+	return $st & 127 ? 'signal ' . ($st & 127) : $st >> 8;
+}
+
+sub log { return slurp("$_[0]{dir}/error.log") . slurp("$_[0]{dir}/stderr") }
+sub mark { my ($self) = @_; return $self->{mark} = length $self->log }
+
+# Wait for a line in the error log, after the mark if there is one.  The
+# line.
+sub logged
+{
+	my ($self, $pattern) = @_;
+
+	return $self->until("a line like $pattern", sub {
+		my $log = substr $self->log, $self->{mark} // 0;
+		return $log =~ /^(.*$pattern.*)$/m ? $1 : undef;
+	});
+}
+
+# Wait for n lines in the access log.  All of them.
+sub access
+{
+	my ($self, $n) = @_;
+	my @lines;
+
+	$self->until("$n lines in the access log", sub {
+		@lines = split /\n/, slurp("$self->{dir}/access.log");
+		return @lines >= $n;
+	});
+	return @lines;
+}
+
+# Wait for the n-th session's line, by fields.
+sub session
+{
+	my ($self, $n) = @_;
+	my $line = ($self->access($n))[$n - 1];
+
+	return { $line =~ /(\w+)=("[^"]*"|\S+)/g, line => $line };
+}
+
+# ---- Talk ----------------------------------------------------------------
+
+# A connection to the i-th listener.
+sub connect
+{
+	my ($self, $i, %o) = @_;
+
+	return dial($self->{to}[$i // 0], %o);
+}
+
+sub addr { return $_[0]{to}[$_[1] // 0] }
+
+# weir -s WORD: exit status, output, errors.
+sub ask
+{
+	my ($self, $word) = @_;
+
+	return run('-s', $word, '--pid', "$self->{dir}/weir.pid");
+}
+
+# Reload, with another configuration if given.  The exit status and all that
+# it said.
+sub reload
+{
+	my ($self, $text) = @_;
+
+	$self->conf($text) if defined $text;
+	my ($st, $out, $err) = $self->ask('reload');
+	return wantarray ? ($st, $out . $err) : $st;
+}
+
+sub status
+{
+	my ($self) = @_;
+	my ($st, $out, $err) = $self->ask('status');
+
+	croak "weir -s status: $st $out$err" if $st ne '0';
+	return JSON::PP->new->decode($out);
+}
+
+sub signal
+{
+	my ($self, $signal, @pids) = @_;
+
+	return kill $signal, @pids ? @pids : $self->{pid};
+}
+
+# ---- Processes -----------------------------------------------------------
+
+# pid, parent, state and title of every process of this weir: those of its
+# session, whoever their parent is by now.
+sub processes
+{
+	my ($self) = @_;
+	my @all;
+
+	opendir my $proc, '/proc' or croak "/proc: $!";
+	for my $pid (grep { /^\d+$/ } readdir $proc) {
+		my ($state, $parent, $group, $session) = slurp(
+		    "/proc/$pid/stat") =~ /\) (\S) (\d+) (\d+) (\d+) / or next;
+		next unless $session == $self->{pid};
+		my $title = slurp("/proc/$pid/cmdline") =~ s/\0.*//sr;
+		push @all, { pid => $pid, parent => $parent,
+			state => $state, title => $title };
+	}
+	return @all;
+}
+
+# Process ids by title: "worker", "worker 1", "control".
+sub pids
+{
+	my ($self, $title) = @_;
+
+	return sort { $a <=> $b } map { $_->{pid} } grep {
+		$_->{state} ne 'Z' && $_->{title} =~ /^weir: $title\b/
+	} $self->processes;
+}
+
+sub workers { return $_[0]->pids('worker') }
+
+# Bytes of the process: Rss, Pss, Private.
+sub memory
+{
+	my ($self, $pid) = @_;
+	my $text = slurp("/proc/$pid/smaps_rollup");
+	my %m = (Private => 0);
+
+	while ($text =~ /^(\w+):\s+(\d+) kB/gm) {
+		$m{$1} = $2 * 1024;
+		$m{Private} += $2 * 1024 if $1 =~ /^Private_/;
+	}
+	return \%m;
+}
+
+# Seconds of CPU that the processes have used.
+sub cpu
+{
+	my ($self, @pids) = @_;
+	my $ticks = 0;
+
+	for my $pid (@pids) {
+		my @f = split ' ', slurp("/proc/$pid/stat") =~ s/.*\) //sr;
+		$ticks += $f[11] + $f[12] if @f;
+	}
+	return $ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
+sub fds
+{
+	my ($self, $pid) = @_;
+
+	opendir my $dir, "/proc/$pid/fd" or return 0;
+	return scalar grep { /^\d+$/ } readdir $dir;
+}
+
+# ---- Stop ----------------------------------------------------------------
+
+# What no test wants to see in what was said.
+my $BAD = qr/^.*(?:\bassert|Assertion|Sanitizer|runtime\ error:
+	|\bleak:|SIGSEGV|\bbacktrace\b).*$/xm;
+
+# Tell it to end, and check how it does: signal => "QUIT"; status => 0.
+sub stop
+{
+	my ($self, %o) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my @bad;
+
+	$self->signal($o{signal} // 'QUIT') unless $self->gone;
+	my $got = eval { $self->ended } // "nothing ($@)";
+	my $want = $o{status} // 0;
+	push @bad, "it ended with $got, not $want" if $got ne $want;
+	push @bad, $self->remains($o{seen});
+	Test::More::is(join("\n", @bad), '', $o{name} // 'it ends clean');
+	$self->finish;
+}
+
+# Processes that live on, and what the logs should not say.  A pattern of
+# lines that this test has asked for is not counted.
+sub remains
+{
+	my ($self, $seen) = @_;
+	my @bad;
+
+	eval {
+		$self->{left} = [];
+		my $end = now() + $PATIENCE / 2;
+		while (my @left = $self->processes) {
+			$self->{left} = \@left;
+			die if now() > $end;
+			$self->drain_stdout(0.005);
+		}
+		1;
+	} or push @bad, map { "left: $_->{pid} $_->{title} ($_->{state})" }
+	    @{$self->{left}};
+	my $log = $self->log;
+	while ($log =~ /($BAD)/g) {
+		my $line = $1;
+		push @bad, $line unless defined $seen && $line =~ $seen;
+	}
+	return @bad;
+}
+
+# End the rest, and show the log of a test that failed.
+sub finish
+{
+	my ($self) = @_;
+
+	return if $self->{finished}++;
+	my @left = map { $_->{pid} } $self->processes;
+	kill 'CONT', @left if @left;
+	kill 'KILL', @left if @left;
+	waitpid $self->{pid}, 0 unless $self->gone;
+	@RUNNING = grep { $_ != $self } @RUNNING;
+	$self->show unless Test::More->builder->is_passing &&
+	    !$self->{failed};
+	delete $self->{tmp};
+}
+
+sub show
+{
+	my ($self) = @_;
+
+	for my $name (qw(weir.conf stderr error.log access.log)) {
+		my @lines = split /\n/, slurp("$self->{dir}/$name");
+		my $cut = @lines > 60 ? ' (the last 60 lines)' : '';
+		Test::More::diag("---- $name$cut");
+		Test::More::diag($_) for splice @lines, $cut ? -60 : 0;
+	}
+}
+
+# However the test ends, nothing of it stays.
+END {
+	if ($$ == $OWNER) {
+		my $status = $?;
+		for my $self (@RUNNING) {
+			$self->{failed} = 1;
+			$self->finish;
+		}
+		$? = $status;
+	}
+}
+
+1;
