@@ -3,7 +3,8 @@
  * backend - what a kernel interface must offer to the loop (private to io/).
  *
  * A backend takes operations and, later, hands each to wr_loop_post() with
- * its result.  It never calls back by itself.
+ * its result, or to wr_loop_ready() to be asked for it.  It never calls back
+ * by itself.
  */
 #ifndef WR_BACKEND_H
 #define WR_BACKEND_H
@@ -14,22 +15,41 @@ struct wr_backend {
 	const char *name;
 	/* May this process use it now?  0, or -errno and *why. */
 	int (*probe)(const char **why);
+	/* l->priv is the backend's own. */
 	int (*init)(struct wr_loop *l, const struct wr_loop_conf *c);
 	void (*fini)(struct wr_loop *l);
 	/* Forked child: unmap and close, touch nothing shared. */
 	void (*abandon)(struct wr_loop *l);
+	/* `k` is new, and nothing is in flight; 0 or -errno. */
 	int (*attach)(struct wr_loop *l, struct wr_sock *k);
 	/* Before close(fd); nothing is owed. */
 	void (*detach)(struct wr_loop *l, struct wr_sock *k);
+	/*
+	 * Start `op`: kind, want, data and flags are set, state is WR_ST_WAIT.
+	 * A send arrives here at the end of the turn, again after a partial
+	 * one only if the backend asks for it.  -errno: nothing was started.
+	 */
 	int (*arm)(struct wr_loop *l, struct wr_sock *k, struct wr_op *op);
-	/* Exactly one terminal completion follows. */
+	/* `op` is in WR_ST_WAIT.  Exactly one terminal completion follows. */
 	void (*cancel)(struct wr_loop *l, struct wr_sock *k, struct wr_op *op);
+	/*
+	 * `op` was handed to wr_loop_ready() and its turn has come; its state
+	 * is WR_ST_WAIT again.  True: *d (zeroed before) is its completion.
+	 * False: it waits, was stalled, or was made ready anew.
+	 */
+	bool (*run)(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
+	    struct wr_done *d);
 	/* Submit, wait at most so long (-1: for ever), post what finished. */
 	void (*turn)(struct wr_loop *l, int64_t wait_us);
-	/* A block came home; io_uring: into the ring. */
-	void (*refill)(struct wr_loop *l, struct wr_block *b);
-	uint32_t fd_limit; /* descriptors must be below; 0: no limit */
-	bool nonblock;     /* wants O_NONBLOCK sockets */
+	/* Blocks came home since the last call; before stalled operations are
+	 * made ready.  May be NULL. */
+	void (*refill)(struct wr_loop *l);
+	/* Readiness kernels: k->want has changed; see ready.h. */
+	int (*want)(struct wr_loop *l, struct wr_sock *k);
+	uint32_t fd_limit;   /* descriptors must be below; 0: no limit */
+	uint32_t send_early; /* bytes of queued sends that are issued before
+				the end of the turn; 0: never */
+	bool nonblock;       /* wants O_NONBLOCK sockets */
 };
 
 extern const struct wr_backend wr_backend_uring, wr_backend_epoll,

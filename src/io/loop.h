@@ -113,7 +113,7 @@ typedef void wr_timer_fn(struct wr_loop *l, struct wr_timer *t);
 
 /* Node of the timer wheel; all zero is a timer that is not set. */
 struct wr_timer {
-	struct wr_timer *next, **pprev;
+	struct wr_list link; /* NULL: not set */
 	wr_timer_fn *fn;
 	uint64_t due_ms;
 };
@@ -149,7 +149,7 @@ struct wr_loop_conf {
 
 /*
  * NULL and errno if the named backend cannot be had here; "auto" probes by
- * doing and falls back to epoll (kqueue, poll), and logs one line that says
+ * doing and falls back to epoll (kqueue, poll).  Both log one line that says
  * why.  `c` is not kept.
  */
 struct wr_loop *wr_loop_new(const struct wr_loop_conf *c);
@@ -256,7 +256,7 @@ void wr_timer_stop(struct wr_loop *l, struct wr_timer *t);
 static inline bool
 wr_timer_is_set(const struct wr_timer *t)
 {
-	return t->pprev != NULL;
+	return t->link.next != NULL;
 }
 
 #endif

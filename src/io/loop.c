@@ -1,0 +1,643 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* loop - the turn, its queues, and closing; see loop.h. */
+#include "io/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/private.h"
+#include "io/sock.h"
+
+/* Callbacks start operations that can be finished at once; so many rounds
+ * before the kernel is asked for news of everybody else. */
+#define ROUNDS 4
+
+static const struct wr_backend *const backends[] = {
+#ifdef WR_HAVE_IO_URING
+	&wr_backend_uring,
+#endif
+#ifdef WR_HAVE_EPOLL
+	&wr_backend_epoll,
+#endif
+#ifdef WR_HAVE_KQUEUE
+	&wr_backend_kqueue,
+#endif
+	&wr_backend_poll,
+	&wr_backend_select,
+};
+
+static const char *const names[] = {
+#ifdef WR_HAVE_IO_URING
+	"io_uring",
+#endif
+#ifdef WR_HAVE_EPOLL
+	"epoll",
+#endif
+#ifdef WR_HAVE_KQUEUE
+	"kqueue",
+#endif
+	"poll", "select", NULL
+};
+
+const char *const *
+wr_loop_backends(void)
+{
+	return names;
+}
+
+static uint64_t
+clock_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
+}
+
+static void
+read_clock(struct wr_loop *l)
+{
+	l->now_us = clock_us();
+	l->now_ms = l->now_us / 1000;
+}
+
+/* -- The three queues ---------------------------------------------------- */
+
+void
+wr_loop_ready(struct wr_loop *l, struct wr_op *op)
+{
+	assert(op->kind != WR_OP_NONE && op->state == WR_ST_WAIT);
+	op->state = WR_ST_READY;
+	wr_queue_push(&l->ready, op);
+}
+
+void
+wr_loop_post(struct wr_loop *l, struct wr_op *op, int res)
+{
+	assert(op->kind != WR_OP_NONE && op->state == WR_ST_WAIT);
+	if (op->kind == WR_OP_RECV || op->kind == WR_OP_CONNECT)
+		op->data = NULL;
+	op->want = (uint32_t)res;
+	op->state = WR_ST_DONE;
+	wr_queue_push(&l->ready, op);
+}
+
+void
+wr_loop_post_recv(
+    struct wr_loop *l, struct wr_op *op, const struct wr_slice *s, bool hint)
+{
+	assert(op->kind == WR_OP_RECV && op->state == WR_ST_WAIT);
+	assert(s->len > 0 && !s->block->heap);
+	op->data = s->mem;
+	op->want = s->len;
+	if (hint)
+		op->flags |= WR_OPF_HINT;
+	op->state = WR_ST_DONE;
+	wr_queue_push(&l->ready, op);
+}
+
+static void
+accepted_grow(struct wr_loop *l)
+{
+	uint32_t size = l->accepted_size == 0 ? 64 : l->accepted_size * 2;
+	struct wr_accepted *v = calloc(size, sizeof(*v));
+
+	if (v == NULL)
+		abort();
+	for (uint32_t i = l->accepted_head; i != l->accepted_tail; i++)
+		v[i & (size - 1)] = l->accepted[i & (l->accepted_size - 1)];
+	free(l->accepted);
+	l->accepted = v;
+	l->accepted_size = size;
+}
+
+void
+wr_loop_post_fd(struct wr_loop *l, struct wr_op *op, int fd)
+{
+	assert(op->kind == WR_OP_ACCEPT && fd >= 0);
+	if (l->accepted_tail - l->accepted_head == l->accepted_size)
+		accepted_grow(l);
+	l->accepted[l->accepted_tail++ & (l->accepted_size - 1)] =
+	    (struct wr_accepted){ op, fd };
+}
+
+void
+wr_loop_stall(struct wr_loop *l, struct wr_op *op)
+{
+	assert(op->kind == WR_OP_RECV && op->state == WR_ST_WAIT);
+	l->stats->no_buffers++;
+	op->state = WR_ST_STALLED;
+	wr_queue_push(&l->stalled, op);
+}
+
+/* -- Closing ------------------------------------------------------------- */
+
+/* Nothing is in flight any more: it can be closed at the end of the turn. */
+static void
+close_if_idle(struct wr_loop *l, struct wr_sock *k)
+{
+	if (k->in.kind != WR_OP_NONE || k->out.kind != WR_OP_NONE)
+		return;
+	k->next = NULL;
+	*l->closing_tail = k;
+	l->closing_tail = &k->next;
+}
+
+static void
+close_start(struct wr_loop *l, struct wr_sock *k, wr_close_fn *fn, unsigned how)
+{
+	assert(k->fd >= 0 && !k->closing);
+	k->closing = 1;
+	k->flags |= (uint8_t)how;
+	k->on_close = fn;
+	wr_cancel(l, &k->in);
+	wr_cancel(l, &k->out);
+	close_if_idle(l, k);
+}
+
+void
+wr_close(struct wr_loop *l, struct wr_sock *k, wr_close_fn *fn)
+{
+	close_start(l, k, fn, 0);
+}
+
+void
+wr_abort(struct wr_loop *l, struct wr_sock *k, wr_close_fn *fn)
+{
+	close_start(l, k, fn, WR_KF_ABORT);
+}
+
+void
+wr_release(struct wr_loop *l, struct wr_sock *k, wr_close_fn *fn)
+{
+	close_start(l, k, fn, WR_KF_RELEASE);
+}
+
+/* The only place where a descriptor is closed. */
+static void
+close_all(struct wr_loop *l)
+{
+	struct wr_sock *k;
+
+	while ((k = l->closing) != NULL) {
+		if ((l->closing = k->next) == NULL)
+			l->closing_tail = &l->closing;
+		l->be->detach(l, k);
+		l->stats->socks--;
+		l->stats->closes++;
+		if (!(k->flags & WR_KF_RELEASE)) {
+			if (k->flags & WR_KF_ABORT)
+				wr_sock_reset_on_close(k->fd);
+			(void)close(k->fd);
+			l->stats->syscalls++;
+			k->fd = -1;
+		}
+		if (k->on_close != NULL)
+			k->on_close(l, k);
+	}
+}
+
+/* -- Completions --------------------------------------------------------- */
+
+static void
+drop(struct wr_loop *l, struct wr_done *d, enum wr_op_kind kind)
+{
+	if (kind == WR_OP_RECV && d->res > 0)
+		wr_slice_put(l, &d->in);
+	if (kind == WR_OP_ACCEPT && d->res >= 0)
+		(void)close(d->res);
+}
+
+static void
+count(struct wr_loop *l, const struct wr_op *op, const struct wr_done *d)
+{
+	l->stats->completions++;
+	if (d->res < 0)
+		return;
+	switch (op->kind) {
+	case WR_OP_ACCEPT:
+		l->stats->accepts++;
+		break;
+	case WR_OP_CONNECT:
+		l->stats->connects++;
+		break;
+	case WR_OP_RECV:
+		l->stats->recvs++;
+		l->stats->recv_bytes += (uint64_t)d->res;
+		break;
+	case WR_OP_SEND:
+		l->stats->sends++;
+		break;
+	default:
+		break;
+	}
+}
+
+/* The only place from which a completion callback is called. */
+static void
+deliver(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	enum wr_op_kind kind = op->kind;
+
+	count(l, op, d);
+	if (!(d->flags & WR_MORE)) {
+		if (kind == WR_OP_SEND)
+			wr_tx_put(l, op->data);
+		op->data = NULL;
+		op->kind = WR_OP_NONE;
+		op->state = WR_ST_IDLE;
+		op->flags = 0;
+	}
+	if (!k->closing) {
+		op->fn(l, op, d);
+		return;
+	}
+	drop(l, d, kind);
+	if (!(d->flags & WR_MORE))
+		close_if_idle(l, k);
+}
+
+/* The result that was stored in `op`. */
+static void
+done_of(struct wr_loop *l, struct wr_op *op, struct wr_done *d)
+{
+	d->res = (int)op->want;
+	if (op->kind == WR_OP_SEND && d->res == 0)
+		d->res = (int)((struct wr_tx *)op->data)->total;
+	if (op->kind == WR_OP_RECV && d->res > 0) {
+		d->in.mem = op->data;
+		d->in.len = op->want;
+		d->in.block = wr_block_of(l, op->data);
+		d->flags = op->flags & WR_OPF_HINT ? WR_HINT : 0;
+	}
+}
+
+static void
+run_one(struct wr_loop *l, struct wr_op *op)
+{
+	struct wr_sock *k = wr_op_sock(op);
+	struct wr_done d = { 0 };
+
+	if (op->state == WR_ST_DONE) {
+		done_of(l, op, &d);
+		deliver(l, k, op, &d);
+		return;
+	}
+	assert(op->state == WR_ST_READY);
+	op->state = WR_ST_WAIT;
+	if (l->be->run(l, k, op, &d))
+		deliver(l, k, op, &d);
+}
+
+static void
+run_accepted(struct wr_loop *l)
+{
+	struct wr_accepted *a;
+	struct wr_done d;
+
+	while (l->accepted_head != l->accepted_tail) {
+		a = &l->accepted[l->accepted_head++ & (l->accepted_size - 1)];
+		d = (struct wr_done){ .res = a->fd, .flags = WR_MORE };
+		deliver(l, wr_sock_of_in(a->op), a->op, &d);
+	}
+}
+
+static void
+issue_sends(struct wr_loop *l)
+{
+	struct wr_op *op;
+	int err;
+
+	l->sends_bytes = 0;
+	while ((op = wr_queue_pop(&l->sends)) != NULL) {
+		op->state = WR_ST_WAIT;
+		if (op->flags & WR_OPF_CANCEL)
+			err = -ECANCELED;
+		else if (((struct wr_tx *)op->data)->left == 0)
+			err = 0;
+		else if ((err = l->be->arm(l, wr_sock_of_out(op), op)) == 0)
+			continue;
+		wr_loop_post(l, op, err);
+	}
+}
+
+/* What is ready now; what becomes ready meanwhile is for the next round. */
+static void
+run_ready(struct wr_loop *l)
+{
+	struct wr_queue q;
+	struct wr_op *op;
+
+	/* First, so that a listener's last word comes last. */
+	run_accepted(l);
+	q = wr_queue_take(&l->ready);
+	while ((op = wr_queue_pop(&q)) != NULL) {
+		run_one(l, op);
+		if (l->be->send_early != 0 &&
+		    l->sends_bytes >= l->be->send_early)
+			issue_sends(l);
+	}
+}
+
+static void
+run_hooks(struct wr_loop *l)
+{
+	wr_list_each_safe (n, &l->hooks) {
+		struct wr_hook *h = wr_container_of(n, struct wr_hook, link);
+
+		h->fn(l, h);
+	}
+}
+
+/* Take the cancelled ones out, all in one pass. */
+static void
+sweep_stalled(struct wr_loop *l)
+{
+	struct wr_queue q = wr_queue_take(&l->stalled);
+	struct wr_op *op;
+
+	l->sweep = false;
+	while ((op = wr_queue_pop(&q)) != NULL) {
+		if (!(op->flags & WR_OPF_CANCEL)) {
+			wr_queue_push(&l->stalled, op);
+			continue;
+		}
+		op->state = WR_ST_WAIT;
+		wr_loop_post(l, op, -ECANCELED);
+	}
+}
+
+static void
+wake_stalled(struct wr_loop *l)
+{
+	struct wr_op *op;
+	uint32_t n;
+
+	if (l->sweep)
+		sweep_stalled(l);
+	if (!l->blocks.came_home)
+		return;
+	l->blocks.came_home = false;
+	if (l->be->refill != NULL)
+		l->be->refill(l);
+	if (l->stalled.head == NULL)
+		return;
+	for (n = l->blocks.n_free + 1; n > 0; n--) {
+		if ((op = wr_queue_pop(&l->stalled)) == NULL)
+			break;
+		op->state = WR_ST_WAIT;
+		wr_loop_ready(l, op);
+	}
+}
+
+static bool
+has_work(const struct wr_loop *l)
+{
+	return l->ready.head != NULL || l->sends.head != NULL ||
+	       l->closing != NULL || l->accepted_head != l->accepted_tail ||
+	       l->sweep || (l->blocks.came_home && l->stalled.head != NULL);
+}
+
+/* How long the kernel may let us wait, in microseconds. */
+static int64_t
+wait_time(struct wr_loop *l, int wait_ms)
+{
+	int64_t wait_us = (int64_t)wait_ms * 1000, due_us;
+
+	if (has_work(l))
+		return 0;
+	due_us = wr_wheel_wait(l);
+	if (due_us >= 0 && (wait_ms < 0 || due_us < wait_us))
+		return due_us;
+	return wait_ms < 0 ? -1 : wait_us;
+}
+
+static void
+measure(struct wr_loop *l)
+{
+	uint64_t spent_us = clock_us() - l->now_us;
+
+	if (spent_us > l->stats->turn_max_us)
+		l->stats->turn_max_us = spent_us;
+	if (l->warn_ms != 0 && spent_us > (uint64_t)l->warn_ms * 1000)
+		l->stats->late_turns++;
+}
+
+void
+wr_loop_turn(struct wr_loop *l, int wait_ms)
+{
+	l->stats->turns++;
+	l->be->turn(l, wait_time(l, wait_ms));
+	read_clock(l);
+	for (int round = 0; round < ROUNDS; round++) {
+		run_ready(l);
+		if (round == 0)
+			wr_wheel_run(l);
+		run_hooks(l);
+		issue_sends(l);
+		wake_stalled(l);
+		if (l->ready.head == NULL)
+			break;
+	}
+	close_all(l);
+	if (l->pressure != NULL && wr_blocks_pressed(l))
+		l->pressure(l, l->pressure_arg);
+	measure(l);
+}
+
+void
+wr_loop_run(struct wr_loop *l)
+{
+	l->stop = false;
+	while (!l->stop)
+		wr_loop_turn(l, -1);
+}
+
+void
+wr_loop_stop(struct wr_loop *l)
+{
+	l->stop = true;
+}
+
+uint64_t
+wr_loop_now(const struct wr_loop *l)
+{
+	return l->now_ms;
+}
+
+void
+wr_loop_at_end(struct wr_loop *l, struct wr_hook *h)
+{
+	wr_list_push(&l->hooks, &h->link);
+}
+
+void
+wr_loop_hook_stop(struct wr_hook *h)
+{
+	wr_list_remove(&h->link);
+}
+
+void
+wr_loop_on_pressure(
+    struct wr_loop *l, void (*fn)(struct wr_loop *l, void *arg), void *arg)
+{
+	l->pressure = fn;
+	l->pressure_arg = arg;
+}
+
+/* -- Beginning and end --------------------------------------------------- */
+
+static int
+loop_init(struct wr_loop *l, const struct wr_backend *be,
+    const struct wr_loop_conf *c)
+{
+	int err;
+
+	l->be = be;
+	l->stats = c->stats != NULL ? c->stats : &l->own_stats;
+	l->chop = c->chop;
+	l->warn_ms = c->warn_ms;
+	l->socks_max = c->socks_max == 0 ? 65536 : c->socks_max;
+	l->closing_tail = &l->closing;
+	wr_queue_init(&l->ready);
+	wr_queue_init(&l->stalled);
+	wr_queue_init(&l->sends);
+	wr_list_init(&l->hooks);
+	read_clock(l);
+	wr_wheel_init(l);
+	err = wr_blocks_init(l, c->buffers_bytes, c->spill_bytes);
+	if (err == 0)
+		err = wr_pool_init(
+		    &l->txs, sizeof(struct wr_tx), 16, l->socks_max);
+	if (err == 0)
+		err = wr_pool_init(
+		    &l->gathers, sizeof(struct wr_gather), 16, l->socks_max);
+	return err < 0 ? err : be->init(l, c);
+}
+
+static void
+loop_free(struct wr_loop *l)
+{
+	wr_blocks_fini(l);
+	wr_pool_fini(&l->txs);
+	wr_pool_fini(&l->gathers);
+	free(l->accepted);
+	free(l);
+}
+
+static int
+open_one(struct wr_loop **l, const struct wr_backend *be,
+    const struct wr_loop_conf *c, const char **why)
+{
+	int err;
+
+	*why = "it cannot be set up";
+	err = be->probe(why);
+	if (err < 0)
+		return err;
+	*l = calloc(1, sizeof(**l));
+	if (*l == NULL)
+		return -ENOMEM;
+	err = loop_init(*l, be, c);
+	if (err == 0)
+		return 0;
+	loop_free(*l);
+	*l = NULL;
+	return err;
+}
+
+static struct wr_loop *
+open_auto(const struct wr_loop_conf *c)
+{
+	const char *missed = NULL, *why = NULL, *because = NULL;
+	struct wr_loop *l;
+	int err = 0, first_err = 0;
+
+	for (size_t i = 0; i < WR_COUNT(backends); i++) {
+		err = open_one(&l, backends[i], c, &why);
+		if (err == 0) {
+			if (missed != NULL)
+				wr_notice("events: %s instead of %s: %s: %s",
+				    backends[i]->name, missed, because,
+				    strerror(-first_err));
+			return l;
+		}
+		if (missed == NULL) {
+			missed = backends[i]->name;
+			because = why;
+			first_err = err;
+		}
+	}
+	errno = -err;
+	return NULL;
+}
+
+struct wr_loop *
+wr_loop_new(const struct wr_loop_conf *c)
+{
+	const char *name = c->backend == NULL ? "auto" : c->backend;
+	const char *why = "it is not compiled in";
+	struct wr_loop *l;
+	int err = -ENOTSUP;
+
+	if (strcmp(name, "auto") == 0)
+		return open_auto(c);
+	for (size_t i = 0; i < WR_COUNT(backends); i++) {
+		if (strcmp(name, backends[i]->name) != 0)
+			continue;
+		err = open_one(&l, backends[i], c, &why);
+		if (err == 0)
+			return l;
+	}
+	errno = -err;
+	wr_error("events: %s: %s", name, why);
+	errno = -err;
+	return NULL;
+}
+
+void
+wr_loop_free(struct wr_loop **l)
+{
+	if (*l == NULL)
+		return;
+	assert((*l)->stats->socks == 0);
+	(*l)->be->fini(*l);
+	loop_free(*l);
+	*l = NULL;
+}
+
+void
+wr_loop_abandon(struct wr_loop **l)
+{
+	if (*l == NULL)
+		return;
+	(*l)->be->abandon(*l);
+	/* Memory is ours alone, and what lies in it is the parent's affair. */
+	(*l)->txs.used = (*l)->gathers.used = 0;
+	loop_free(*l);
+	*l = NULL;
+}
+
+const char *
+wr_loop_backend(const struct wr_loop *l)
+{
+	return l->be->name;
+}
+
+uint32_t
+wr_loop_limit(const struct wr_loop *l)
+{
+	return l->be->fd_limit != 0 ? l->be->fd_limit : INT32_MAX;
+}
+
+const struct wr_loop_stats *
+wr_loop_stats(const struct wr_loop *l)
+{
+	return l->stats;
+}
