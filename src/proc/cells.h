@@ -22,7 +22,7 @@ struct wr_cells;
 /* NULL and errno.  Reads what the region already names; `m` is kept. */
 struct wr_cells *wr_cells_new(struct wr_shm *m);
 /* Another master may have changed the table: read it anew. */
-wr_must_check int wr_cells_reload(struct wr_cells *t);
+void wr_cells_reload(struct wr_cells *t);
 
 /* Give every listener, upstream and server of `c` its cell.  -ENOSPC after a
  * line to `errors` that names the key that is too much. */

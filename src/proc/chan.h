@@ -24,8 +24,10 @@ enum wr_msg_kind {
 	/* Map this generation and get ready to use it: READY or FAILED.  fd:
 	 * the sealed memfd, none if the child was born with the generation. */
 	WR_MSG_PREPARE,
-	/* fd: accept from this socket of the listener `cell`, entry `text`,
-	 * `shard`; at once if `generation` is in use, else when it will be. */
+	/* fds: accept from this socket of the listener `cell`, entry `text`,
+	 * `shard`; at once if `generation` is in use, else when it will be.  A
+	 * listener that is retired comes with the memfd of the generation that
+	 * knows it, in case it is not mapped any more (place, bytes). */
 	WR_MSG_LISTEN,
 	/* Accept no more from it, serve what was accepted, close the copy, say
 	 * UNLISTENED. */
@@ -64,8 +66,8 @@ struct wr_msg {
 	uint16_t kind;
 	uint32_t flags;
 	uint64_t generation;
-	uint64_t bytes; /* PREPARE: to map */
-	uint32_t place; /* PREPARE, GONE: in the window */
+	uint64_t bytes; /* PREPARE, LISTEN: to map */
+	uint32_t place; /* PREPARE, LISTEN, GONE: in the window */
 	uint32_t cell;
 	uint32_t shard;
 	int32_t err;
@@ -86,8 +88,8 @@ struct wr_chan {
 	struct wr_list queue; /* what could not be sent yet */
 	wr_msg_fn *on_msg;
 	wr_chan_end_fn *on_end;
-	wr_close_fn *on_close;
-	bool watching_out;
+	bool watching; /* until the socket takes more */
+	bool closed;
 };
 
 /* The name of a kind, for logs. */
@@ -101,8 +103,8 @@ wr_must_check int wr_chan_start(struct wr_chan *ch, struct wr_loop *l, int fd,
 void wr_chan_close(struct wr_chan *ch, wr_close_fn *fn);
 /* `fds` (n of them) stay the caller's.  0, also if the message has to wait;
  * -errno if the channel is broken. */
-int wr_chan_send(
-    struct wr_chan *ch, const struct wr_msg *m, const int *fds, int n);
+int
+wr_chan_send(struct wr_chan *ch, const struct wr_msg *m, const int *fds, int n);
 /* In a forked child: close the descriptor of a channel that is the parent's,
  * without the loop. */
 void wr_chan_abandon(struct wr_chan *ch);

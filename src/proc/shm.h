@@ -49,6 +49,8 @@ struct wr_shm *wr_shm_attach(int fd, const int *wake);
  * binaries have used it, this one included. */
 uint64_t wr_shm_start_ms(const struct wr_shm *m);
 uint32_t wr_shm_binary(const struct wr_shm *m);
+/* The next number for a configuration; grows over binaries too. */
+uint64_t wr_shm_generation(struct wr_shm *m);
 
 /* A slot for a process that is about to be forked; it is cleared, its pid is
  * that of the master until wr_slot_born().  -ENOSPC. */

@@ -37,12 +37,16 @@ void wr_proxy_free(struct wr_proxy **px);
 void wr_proxy_use(struct wr_proxy *px, struct wr_gen *g);
 
 /*
- * Accept from `fd` (taken over) for the listen entry `text` of the current
- * generation's listener with this cell.  A worker may have several sockets of
- * one entry (shards that were re-dealt or lent to it), told apart by `shard`.
- * -errno; `fd` is closed then.
+ * Accept from `fd` (taken over) for the entry `text` of the listener with this
+ * cell in `g`: the current generation or, if the listener is being retired,
+ * the last that names it (a use is taken while sessions may come from it).  A
+ * listener that stays is served by each new generation that is used; one that
+ * is not named any more goes on with the last that names it.  A worker may
+ * have several sockets of one entry (shards that were re-dealt or lent to it),
+ * told apart by `shard`.  -errno; `fd` is closed then.
  */
-wr_must_check int wr_proxy_open(struct wr_proxy *px, uint32_t listener_cell,
+wr_must_check int
+wr_proxy_open(struct wr_proxy *px, struct wr_gen *g, uint32_t listener_cell,
     const char *text, uint32_t shard, int fd, bool shared);
 /* Stop accepting from that socket, serve what was accepted, close it.  `done`
  * runs at the end of a turn when it is closed, at once if it is not there. */

@@ -111,8 +111,10 @@ struct wr_stats {
 	struct wr_upstream_count *upstreams;
 	struct wr_server_count *servers;
 	struct wr_server_state *states; /* by server cell */
-	uint32_t *slots_high;           /* slots below this were ever used */
-	int *wake;                      /* eventfd of each slot, or -1 */
+	/* Those below were ever used. */
+	uint32_t *slots_high;
+	uint32_t *listeners_high, *upstreams_high, *servers_high;
+	int *wake; /* eventfd of each slot, or -1 */
 };
 
 static inline struct wr_listener_count *

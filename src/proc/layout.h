@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * layout - what stands in the shared region beside the counters (private to
+ * shm, cells and status).
+ */
+#ifndef WR_LAYOUT_H
+#define WR_LAYOUT_H
+
+#include "proc/shm.h"
+#include "proxy/stats.h"
+
+#define WR_SHM_PARTS 9
+
+struct wr_shm_head {
+	uint32_t magic;
+	uint32_t layout;
+	uint64_t bytes;
+	uint64_t start_ms;   /* wall clock, of the first master */
+	uint64_t generation; /* last number given to a configuration */
+	uint32_t binaries;   /* that have used the region */
+	uint32_t slots_high;
+	uint32_t high[WR_CELL_KINDS];
+	/* Size and count of each part: what must not have changed. */
+	uint64_t parts[WR_SHM_PARTS][2];
+};
+
+/* The name of a cell.  Written by the master; `used` last when it begins,
+ * first when it ends. */
+struct wr_cell {
+	uint32_t used;
+	uint32_t parent;    /* servers: cell of the upstream */
+	uint32_t file_want; /* servers: what the file said last */
+	uint32_t file_weight;
+	char name[WR_NAME_MAX];
+};
+
+#endif

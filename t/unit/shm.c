@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "proc/shm.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "conf/conf.h"
+#include "proc/cells.h"
+#include "proc/layout.h"
+#include "proxy/stats.h"
+#include "t/unit/tap.h"
+
+static struct wr_shm *m;
+
+/* A configuration with one upstream and these servers, and a listener. */
+static struct wr_server_conf servers[4];
+static struct wr_upstream_conf app;
+static struct wr_listener_conf edge;
+static struct wr_upstream_conf *const apps[] = { &app };
+static struct wr_listener_conf *const edges[] = { &edge };
+
+static struct wr_conf
+conf(uint64_t generation, const char *const *names)
+{
+	struct wr_conf c = { .generation = generation,
+		.upstreams = apps,
+		.n_upstreams = 1,
+		.listeners = edges,
+		.n_listeners = 1 };
+
+	app.name = "app";
+	app.where = edge.where = "weir.conf:1";
+	edge.name = "edge";
+	app.servers = servers;
+	app.n_servers = 0;
+	for (int i = 0; names[i] != NULL; i++) {
+		servers[i] =
+		    (struct wr_server_conf){ .name = names[i], .weight = 1 };
+		app.n_servers++;
+	}
+	return c;
+}
+
+static void
+settle(struct wr_cells *t, struct wr_conf *c)
+{
+	struct wr_text errors = { 0 };
+
+	is_int(wr_cells_settle(t, c, &errors), 0);
+	is_int(errors.len, 0);
+	wr_text_fini(&errors);
+}
+
+static int64_t
+server(struct wr_cells *t, const char *name)
+{
+	return wr_cells_find(t, WR_CELL_SERVER, app.cell, name);
+}
+
+static void
+a_slot_is_its_owners_and_what_it_counted_stays(void)
+{
+	struct wr_stats *st = m->stats;
+	int a = wr_slot_take(m, WR_ROLE_WORKER, 0);
+	int b = wr_slot_take(m, WR_ROLE_WORKER, 1);
+
+	ok(a >= 0 && b >= 0 && a != b);
+	*st->servers_high = 8;
+	*st->listeners_high = 8;
+	wr_stats_server(st, (uint32_t)a, 7)->bytes_in = 100;
+	wr_stats_server(st, (uint32_t)b, 7)->bytes_in = 11;
+	wr_stats_server(st, (uint32_t)a, 7)->active = 5;
+	wr_stats_server(st, (uint32_t)b, 7)->active = 1;
+	wr_stats_listener(st, (uint32_t)a, 3)->accepted = 9;
+	st->slots[a].ends[WR_END_CLIENT_RELAY_EOF] = 4;
+	st->slots[a].loop.turns = 6;
+	st->slots[a].loop.turn_max_us = 70;
+	st->slots[a].loop.socks = 2;
+	st->slots[a].sessions = 3;
+	is_int(wr_stats_server_sum(st, 7).bytes_in, 111);
+	is_int(wr_stats_server_active(st, 7), 6);
+
+	wr_slot_drop(m, (uint32_t)a);
+	is_int(wr_stats_server_sum(st, 7).bytes_in, 111);
+	is_int(wr_stats_server_active(st, 7), 1);
+	is_int(wr_stats_server_sum(st, 7).active, 1);
+	is_int(wr_stats_listener_sum(st, 3).accepted, 9);
+	is_int(st->slots[WR_SLOTS].ends[WR_END_CLIENT_RELAY_EOF], 4);
+	is_int(st->slots[WR_SLOTS].loop.turns, 6);
+	is_int(st->slots[WR_SLOTS].loop.turn_max_us, 70);
+	is_int(st->slots[WR_SLOTS].loop.socks, 0);
+	is_int(wr_slot_sessions(m, (uint32_t)a), 0);
+
+	/* The next owner starts from nothing, and adds to the same base. */
+	is_int(wr_slot_take(m, WR_ROLE_WORKER, 2), a);
+	is_int(st->slots[a].ends[WR_END_CLIENT_RELAY_EOF], 0);
+	wr_stats_server(st, (uint32_t)a, 7)->bytes_in = 1;
+	st->slots[a].loop.turn_max_us = 60;
+	wr_slot_drop(m, (uint32_t)a);
+	wr_slot_drop(m, (uint32_t)b);
+	is_int(wr_stats_server_sum(st, 7).bytes_in, 112);
+	is_int(st->slots[WR_SLOTS].loop.turn_max_us, 70);
+}
+
+static void
+slots_run_out(void)
+{
+	int n = 0;
+
+	while (wr_slot_take(m, WR_ROLE_WORKER, 0) >= 0)
+		n++;
+	is_int(n, WR_SLOTS);
+	is_int(wr_slot_take(m, WR_ROLE_WORKER, 0), -ENOSPC);
+	while (n-- > 0)
+		wr_slot_drop(m, (uint32_t)n);
+}
+
+static void
+a_child_sees_what_the_master_writes(void)
+{
+	int slot = wr_slot_take(m, WR_ROLE_WORKER, 0), status = -1;
+	uint64_t news = 0;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		wr_store(&m->stats->slots[slot].accepted, 42);
+		wr_slot_wake(m, (uint32_t)slot);
+		wr_slot_wake(m, (uint32_t)slot);
+		(void)kill(getpid(), SIGKILL);
+	}
+	wr_slot_born(m, (uint32_t)slot, pid);
+	(void)waitpid(pid, &status, 0);
+	ok(WIFSIGNALED(status));
+	is_int(m->stats->slots[slot].pid, pid);
+	is_int(m->stats->slots[slot].accepted, 42);
+	is_int(read(m->wake[slot], &news, sizeof(news)), sizeof(news));
+	is_int(read(m->wake[slot], &news, sizeof(news)), -1);
+	wr_slot_drop(m, (uint32_t)slot);
+}
+
+static void
+names_keep_their_cells(struct wr_cells *t)
+{
+	struct wr_conf one = conf(1, (const char *[]){ "a", "b", NULL });
+	struct wr_conf two;
+	int64_t a, b;
+
+	settle(t, &one);
+	wr_cells_commit(t, &one);
+	a = server(t, "a");
+	b = server(t, "b");
+	ok(a >= 0 && b >= 0 && a != b);
+	is_int(m->stats->states[a].weight, 1);
+
+	two = conf(2, (const char *[]){ "c", "b", NULL });
+	settle(t, &two);
+	is_int(server(t, "b"), b);
+	is_int(server(t, "a"), a); /* still named by the running one */
+	ok(server(t, "c") >= 0 && server(t, "c") != a);
+	wr_cells_abort(t, 2);
+	is_int(server(t, "c"), -1);
+	is_int(server(t, "a"), a);
+	is_int(server(t, "b"), b);
+}
+
+static void
+a_cell_is_reused_when_the_last_session_is_over(struct wr_cells *t)
+{
+	struct wr_conf c = conf(3, (const char *[]){ "b", NULL });
+	int64_t a = server(t, "a");
+	int slot = wr_slot_take(m, WR_ROLE_WORKER, 0);
+	struct wr_server_count *row =
+	    wr_stats_server(m->stats, (uint32_t)slot, (uint32_t)a);
+
+	row->active = 1;
+	row->picks = 5;
+	settle(t, &c);
+	wr_cells_commit(t, &c);
+	wr_cells_sweep(t, 1);
+	is_int(server(t, "a"), a); /* somebody may still have generation 1 */
+	wr_cells_sweep(t, 3);
+	is_int(server(t, "a"), a); /* a session is there */
+	row->active = 0;
+	wr_cells_sweep(t, 3);
+	is_int(server(t, "a"), -1);
+
+	c = conf(4, (const char *[]){ "b", "d", NULL });
+	settle(t, &c);
+	is_int(server(t, "d"), a);
+	is_int(wr_stats_server_sum(m->stats, (uint32_t)a).picks, 0);
+	wr_cells_commit(t, &c);
+	wr_slot_drop(m, (uint32_t)slot);
+}
+
+static void
+the_file_rules_when_it_changed(struct wr_cells *t)
+{
+	struct wr_conf c = conf(5, (const char *[]){ "b", NULL });
+	int64_t b = server(t, "b");
+	struct wr_server_state *st = &m->stats->states[b];
+	uint32_t version = st->version;
+
+	st->want = WR_WANT_DRAIN; /* by hand, at run time */
+	settle(t, &c);
+	wr_cells_commit(t, &c);
+	is_int(st->want, WR_WANT_DRAIN);
+	is_int(st->version, version);
+	c = conf(6, (const char *[]){ "b", NULL });
+	servers[0].want = WR_WANT_DOWN;
+	settle(t, &c);
+	wr_cells_commit(t, &c);
+	is_int(st->want, WR_WANT_DOWN);
+	ok(st->version != version);
+}
+
+static void
+a_full_region_refuses_and_names_it(struct wr_cells *t)
+{
+	struct wr_conf c = conf(7, (const char *[]){ "b", "e", NULL });
+	uint32_t high = *m->stats->servers_high;
+	struct wr_text errors = { 0 };
+
+	for (uint32_t i = 0; i < WR_SERVER_CELLS; i++)
+		m->cells[WR_CELL_SERVER][i].used = 1;
+	*m->stats->servers_high = WR_SERVER_CELLS;
+	wr_cells_reload(t);
+	is_int(wr_cells_settle(t, &c, &errors), -ENOSPC);
+	is_str(errors.p,
+	    "weir.conf:1: \"e\" finds no place in shared memory, which is "
+	    "full with 65536 servers\n");
+	wr_text_fini(&errors);
+	for (uint32_t i = high; i < WR_SERVER_CELLS; i++)
+		m->cells[WR_CELL_SERVER][i].used = 0;
+	*m->stats->servers_high = high;
+	wr_cells_reload(t);
+}
+
+static void
+a_new_binary_finds_the_names(struct wr_cells *t)
+{
+	struct wr_shm *other = wr_shm_attach(m->fd, m->wake);
+	struct wr_cells *names;
+
+	ok(other != NULL);
+	ok(other->head != m->head);
+	is_int(wr_shm_binary(other), 2);
+	is_int(wr_shm_start_ms(other), wr_shm_start_ms(m));
+	is_int(wr_shm_generation(m), 1);
+	is_int(wr_shm_generation(other), 2);
+	names = wr_cells_new(other);
+	ok(names != NULL);
+	is_int(wr_cells_find(names, WR_CELL_SERVER, app.cell, "b"),
+	    server(t, "b"));
+	is_int(wr_cells_find(names, WR_CELL_LISTENER, 0, "edge"), edge.cell);
+
+	m->head->parts[1][0] += 8;
+	ok(wr_shm_attach(m->fd, m->wake) == NULL && errno == EPROTO);
+	m->head->parts[1][0] -= 8;
+}
+
+int
+main(void)
+{
+	struct wr_cells *t;
+
+	m = wr_shm_new();
+	if (m == NULL)
+		return 1;
+	a_slot_is_its_owners_and_what_it_counted_stays();
+	slots_run_out();
+	a_child_sees_what_the_master_writes();
+	/* Cells that only counters have touched so far. */
+	*m->stats->servers_high = *m->stats->listeners_high = 0;
+	t = wr_cells_new(m);
+	if (t == NULL)
+		return 1;
+	names_keep_their_cells(t);
+	a_cell_is_reused_when_the_last_session_is_over(t);
+	the_file_rules_when_it_changed(t);
+	a_full_region_refuses_and_names_it(t);
+	a_new_binary_finds_the_names(t);
+	return tap_done();
+}
