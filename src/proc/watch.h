@@ -20,7 +20,7 @@
 #include "proc/reload.h"
 #include "proc/shm.h"
 
-/* Asks a child to write its stack. */
+/* Asks a child to write its stack (proc/crash). */
 #define WR_STACK_SIGNAL SIGUSR2
 
 struct wr_watch;
@@ -41,12 +41,5 @@ void wr_watch_remove(struct wr_watch *w, int slot);
 void wr_watch_describe(pid_t pid, struct wr_text *out);
 /* The letter of the state in /proc/PID/stat, or 0. */
 char wr_watch_state(pid_t pid);
-
-/*
- * In a child, early: from now on a crash, and WR_STACK_SIGNAL, write the
- * stack to `fd` (lent; the error log).  Handlers run on a stack of their own.
- * May be called again when the log is reopened.
- */
-void wr_watch_self(int fd, const char *name);
 
 #endif

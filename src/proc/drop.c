@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* drop - see drop.h. */
+#include "proc/drop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+
+#include "conf/conf.h"
+
+/* Who workers are when nothing is written. */
+#define USER "weir"
+
+uint64_t
+wr_drop_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return 1024;
+	if (r.rlim_cur < r.rlim_max) {
+		struct rlimit high = { r.rlim_max, r.rlim_max };
+
+		if (setrlimit(RLIMIT_NOFILE, &high) == 0)
+			r = high;
+	}
+	return r.rlim_cur;
+}
+
+static int
+by_number(const void *a, const void *b)
+{
+	int x = *(const int *)a, y = *(const int *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+close_run(unsigned first, unsigned last)
+{
+#ifdef CLOSE_RANGE_UNSHARE
+	if (close_range(first, last, 0) == 0)
+		return;
+#endif
+	/* An old kernel: up to where descriptors can be. */
+	if (last > wr_drop_limit())
+		last = (unsigned)wr_drop_limit();
+	for (unsigned fd = first; fd <= last; fd++)
+		(void)close((int)fd);
+}
+
+void
+wr_drop_fds(int *keep, size_t n)
+{
+	unsigned next = 0;
+
+	qsort(keep, n, sizeof(*keep), by_number);
+	for (size_t i = 0; i < n; i++) {
+		unsigned fd = (unsigned)keep[i];
+
+		if (keep[i] < 0 || fd < next)
+			continue;
+		if (fd > next)
+			close_run(next, fd - 1);
+		next = fd + 1;
+	}
+	close_run(next, ~0U);
+}
+
+/* Numbers of the user, written or not; false if there is no such user. */
+static bool
+find(const struct wr_conf *c, const char **name, uid_t *uid, gid_t *gid)
+{
+	const struct passwd *pw;
+
+	*name = c->user[0] != '\0' ? c->user : USER;
+	if (c->uid != WR_OFF) {
+		*uid = c->uid;
+		*gid = c->gid;
+		return true;
+	}
+	pw = getpwnam(*name);
+	if (pw == NULL)
+		return false;
+	*uid = pw->pw_uid;
+	*gid = pw->pw_gid;
+	return true;
+}
+
+int
+wr_drop_check(
+    const struct wr_conf *c, struct wr_text *errors, struct wr_text *notices)
+{
+	const char *name;
+	uid_t uid;
+	gid_t gid;
+
+	if (geteuid() != 0) {
+		if (c->user[0] != '\0')
+			wr_text_printf(notices,
+			    "%s: user = \"%s\" is ignored: not started as "
+			    "root\n",
+			    c->path, c->user);
+		return 0;
+	}
+	if (!find(c, &name, &uid, &gid)) {
+		wr_text_printf(errors,
+		    "%s: there is no user \"%s\"; make it, or write user = "
+		    "\"NAME\" of one that exists\n",
+		    c->path, name);
+		return -1;
+	}
+	if (uid == 0)
+		wr_text_printf(notices,
+		    "%s: user = \"%s\": workers keep the rights of root\n",
+		    c->path, name);
+	return 0;
+}
+
+int
+wr_drop_user(const struct wr_conf *c, const char **what)
+{
+	const struct passwd *pw;
+	const char *name;
+	uid_t uid;
+	gid_t gid;
+
+	*what = "prctl";
+#ifdef __linux__
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+#endif
+	if (geteuid() != 0)
+		return 0;
+	*what = "user";
+	if (!find(c, &name, &uid, &gid))
+		return -ENOENT;
+	/* The file may say "user:group", whose groups are those of user. */
+	pw = getpwuid(uid);
+	*what = "initgroups";
+	if (pw != NULL ? initgroups(pw->pw_name, gid) : setgroups(1, &gid))
+		return -errno;
+	*what = "setgid";
+	if (setgid(gid) < 0)
+		return -errno;
+	*what = "setuid";
+	if (setuid(uid) < 0)
+		return -errno;
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * drop - what a process gives up: root, descriptors of others; and what it
+ * may have: limits.
+ */
+#ifndef WR_DROP_H
+#define WR_DROP_H
+
+#include <stdint.h>
+
+#include "base/text.h"
+
+struct wr_conf;
+
+/* Raise the number of descriptors to the hard limit; that limit. */
+uint64_t wr_drop_limit(void);
+/* Close every descriptor that is not in `keep`, which is sorted here; those
+ * that are -1 do not count. */
+void wr_drop_fds(int *keep, size_t n);
+/* Who will a child be?  Looks without doing.  0, or -1 after a line to
+ * `errors`; `notices` gets what is not done as it was perhaps expected. */
+wr_must_check int wr_drop_check(
+    const struct wr_conf *c, struct wr_text *errors, struct wr_text *notices);
+/* Be it, for good: groups, gid, uid, no new privileges.  0, or -errno and
+ * what failed in *what. */
+wr_must_check int wr_drop_user(const struct wr_conf *c, const char **what);
+
+#endif
