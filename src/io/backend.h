@@ -44,12 +44,16 @@ struct wr_backend {
 	/* Blocks came home since the last call; before stalled operations are
 	 * made ready.  May be NULL. */
 	void (*refill)(struct wr_loop *l);
-	/* Readiness kernels: k->want has changed; see ready.h. */
-	int (*want)(struct wr_loop *l, struct wr_sock *k);
+	/* Readiness kernels (see ready.h): `op` begins to wait until it can be
+	 * tried; 0, or -errno and it does not. */
+	int (*want)(struct wr_loop *l, struct wr_sock *k, struct wr_op *op);
+	/* It gave up waiting; if `level`, also: what it waited for came. */
+	void (*unwant)(struct wr_loop *l, struct wr_sock *k, struct wr_op *op);
 	uint32_t fd_limit;   /* descriptors must be below; 0: no limit */
 	uint32_t send_early; /* bytes of queued sends that are issued before
 				the end of the turn; 0: never */
 	bool nonblock;       /* wants O_NONBLOCK sockets */
+	bool level;          /* tells again and again what is ready */
 };
 
 extern const struct wr_backend wr_backend_uring, wr_backend_epoll,

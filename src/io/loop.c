@@ -18,9 +18,6 @@
 #define ROUNDS 4
 
 static const struct wr_backend *const backends[] = {
-#ifdef WR_HAVE_IO_URING
-	&wr_backend_uring,
-#endif
 #ifdef WR_HAVE_EPOLL
 	&wr_backend_epoll,
 #endif
@@ -31,22 +28,13 @@ static const struct wr_backend *const backends[] = {
 	&wr_backend_select,
 };
 
-static const char *const names[] = {
-#ifdef WR_HAVE_IO_URING
-	"io_uring",
-#endif
-#ifdef WR_HAVE_EPOLL
-	"epoll",
-#endif
-#ifdef WR_HAVE_KQUEUE
-	"kqueue",
-#endif
-	"poll", "select", NULL
-};
-
 const char *const *
 wr_loop_backends(void)
 {
+	static const char *names[WR_COUNT(backends) + 1];
+
+	for (size_t i = 0; i < WR_COUNT(backends); i++)
+		names[i] = backends[i]->name;
 	return names;
 }
 

@@ -190,9 +190,9 @@ void wr_loop_hook_stop(struct wr_hook *h);
 void wr_loop_on_pressure(
     struct wr_loop *l, void (*fn)(struct wr_loop *l, void *arg), void *arg);
 
-/* Take over `fd`: set it (non-)blocking as the backend likes.  -EMFILE if the
- * backend cannot serve a descriptor of this number; `fd` is then still the
- * caller's. */
+/* Take over `fd`.  -EMFILE if the backend cannot serve a descriptor of this
+ * number; `fd` is then still the caller's.  Receiving and sending work on
+ * blocking descriptors too; one to connect comes from wr_sock_stream(). */
 wr_must_check int wr_sock_init(struct wr_loop *l, struct wr_sock *k, int fd);
 
 /* The functions below return 0, or -errno and then never call back. */

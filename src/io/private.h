@@ -114,6 +114,7 @@ struct wr_loop {
 	struct wr_accepted *accepted; /* ring of accepted_size, a power of 2 */
 	uint32_t accepted_size, accepted_head, accepted_tail;
 	uint64_t now_us, now_ms;
+	struct sockaddr_storage peer; /* of the last accept */
 	void (*pressure)(struct wr_loop *l, void *arg);
 	void *pressure_arg;
 	uint32_t chop, warn_ms, socks_max;

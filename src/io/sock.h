@@ -11,16 +11,16 @@
 #include "base/addr.h"
 #include "base/base.h"
 
-/* A stream socket of the address's family, not connected.  TCP_NODELAY set
- * for TCP. */
+/* A stream socket of the address's family, not connected, non-blocking.
+ * TCP_NODELAY set for TCP. */
 wr_must_check int wr_sock_stream(int family);
 wr_must_check int wr_sock_dgram(int family);
 
 /*
- * Bind a listener, without listening.  IPv6 sockets are IPv6 only.  TCP:
- * SO_REUSEADDR and TCP_NODELAY (inherited by accepted sockets); REUSEPORT as
- * asked.  unix: `mode` is set before anybody can connect; a stale file is
- * removed only if connecting says refused.
+ * Bind a listener, non-blocking, without listening.  IPv6 sockets are IPv6
+ * only.  TCP: SO_REUSEADDR and TCP_NODELAY (inherited by accepted sockets);
+ * REUSEPORT as asked.  unix: `mode` is set before anybody can connect; a stale
+ * file is removed only if connecting says refused.
  */
 #define WR_BIND_REUSEPORT 1u
 wr_must_check int

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* ready - try, wait, try again; see ready.h. */
+#include "io/ready.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* So many clients are accepted at once.  A burst doubles from turn to turn as
+ * long as there are more, and begins at one: a rare client costs no useless
+ * call, a crowd no useless wait. */
+#define BURST_MAX 64u
+
+/* With a small `chop` a send goes out in many pieces; so many at once. */
+#define PIECES 64
+
+/* connect: ask for its error. */
+#define OPF_DOUBT 0x20u
+
+void
+wr_ready_init(struct wr_sock *k)
+{
+	k->ready = WR_RD | WR_WR;
+}
+
+int
+wr_ready_ms(int64_t wait_us)
+{
+	int64_t ms;
+
+	if (wait_us < 0)
+		return -1;
+	ms = (wait_us + 999) / 1000;
+	return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+static void
+wake(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	if (l->be->level)
+		l->be->unwant(l, k, op);
+	wr_loop_ready(l, op);
+}
+
+/* op->want of an accept: length of the burst, what is left of it, and the
+ * turn in which it began (the low 16 bits). */
+static void
+begin_burst(struct wr_loop *l, struct wr_op *op)
+{
+	uint32_t burst = op->want & 0xff, turn = l->stats->turns & 0xffff;
+
+	if (op->flags & WR_OPF_SHARED || turn != ((op->want >> 16) + 1))
+		burst = 1;
+	else if (burst < BURST_MAX)
+		burst *= 2;
+	op->want = burst | burst << 8 | turn << 16;
+}
+
+void
+wr_ready_event(struct wr_loop *l, struct wr_sock *k, unsigned bits)
+{
+	k->ready |= (uint8_t)(bits & (WR_RD | WR_WR | WR_HUP));
+	if (bits & WR_RD && k->in.state == WR_ST_WAIT) {
+		if (k->in.kind == WR_OP_ACCEPT)
+			begin_burst(l, &k->in);
+		wake(l, k, &k->in);
+	}
+	if (bits & WR_WR && k->out.state == WR_ST_WAIT) {
+		if (bits & (WR_HUP | WR_DOUBT))
+			k->out.flags |= OPF_DOUBT;
+		wake(l, k, &k->out);
+	}
+}
+
+/* Wait for readiness; an error becomes the result. */
+static bool
+park(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	int err = l->be->want(l, k, op);
+
+	if (err == 0)
+		return false;
+	d->res = err;
+	return true;
+}
+
+/* -- Receive ------------------------------------------------------------- */
+
+static bool
+try_recv(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	struct wr_slice s;
+	ssize_t n;
+
+	if (!wr_room_get(l, op->want, &s)) {
+		wr_loop_stall(l, op);
+		return false;
+	}
+	do {
+		l->stats->syscalls++;
+		n = recv(k->fd, s.mem, s.len, MSG_DONTWAIT);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN) {
+		k->ready &= (uint8_t)~WR_RD;
+		return park(l, k, op, d);
+	}
+	if (n <= 0) {
+		d->res = n == 0 ? 0 : -errno;
+		return true;
+	}
+	/* Less than there was room for: it is empty, no need to be told so. */
+	if ((size_t)n < s.len && !(k->ready & WR_HUP))
+		k->ready &= (uint8_t)~WR_RD;
+	wr_room_take(l, &s, (uint32_t)n);
+	d->res = (int)n;
+	d->in = s;
+	d->flags = k->ready & WR_RD ? WR_HINT : 0;
+	return true;
+}
+
+static int
+arm_recv(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	if (op->flags & WR_OPF_COLD && !(k->flags & WR_KF_EDGE))
+		k->ready &= (uint8_t)~WR_RD;
+	if (!(k->ready & WR_RD))
+		return l->be->want(l, k, op);
+	wr_loop_ready(l, op);
+	return 0;
+}
+
+/* -- Send ---------------------------------------------------------------- */
+
+static ssize_t
+send_some(struct wr_loop *l, struct wr_sock *k, const struct wr_op *op,
+    uint32_t *asked)
+{
+	const struct wr_tx *tx = op->data;
+	const struct wr_slice *s = &tx->v[tx->at];
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	struct iovec iov[WR_IOV];
+	struct msghdr msg;
+
+	if (op->flags & WR_OPF_MORE)
+		flags |= MSG_MORE;
+	*asked = tx->left;
+	if (l->chop != 0 && *asked > l->chop)
+		*asked = l->chop;
+	l->stats->syscalls++;
+	if (s->len >= *asked)
+		return send(k->fd, s->mem, *asked, flags);
+	memset(&msg, 0, sizeof(msg));
+	msg.msg_iov = iov;
+	msg.msg_iovlen = (size_t)wr_tx_iov(tx, iov, *asked);
+	return sendmsg(k->fd, &msg, flags);
+}
+
+/* 0: all is out; -EAGAIN: the reader is slow; 1: more at once. */
+static int
+try_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	struct wr_tx *tx = op->data;
+	uint32_t asked;
+	ssize_t n;
+
+	for (int i = 0; i < PIECES; i++) {
+		n = send_some(l, k, op, &asked);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno != EAGAIN)
+			return -errno;
+		if (n > 0)
+			wr_tx_advance(l, k, (uint32_t)n);
+		if (tx->left == 0)
+			return 0;
+		if (n < (ssize_t)asked) {
+			k->ready &= (uint8_t)~WR_WR;
+			l->stats->short_sends++;
+			wr_tx_spill(l, tx);
+			return -EAGAIN;
+		}
+	}
+	return 1;
+}
+
+static int
+arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	int err = -EAGAIN;
+
+	if (k->ready & WR_WR)
+		err = try_send(l, k, op);
+	if (err == -EAGAIN)
+		return l->be->want(l, k, op);
+	if (err > 0)
+		wr_loop_ready(l, op);
+	else
+		wr_loop_post(l, op, err);
+	return 0;
+}
+
+static bool
+run_send(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	int err = try_send(l, k, op);
+
+	if (err == -EAGAIN)
+		return park(l, k, op, d);
+	if (err > 0) {
+		wr_loop_ready(l, op);
+		return false;
+	}
+	d->res = err < 0 ? err : (int)((struct wr_tx *)op->data)->total;
+	return true;
+}
+
+/* -- Connect ------------------------------------------------------------- */
+
+static int
+arm_connect(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	int err = 0;
+
+	l->stats->syscalls++;
+	if (connect(k->fd, op->data, op->want) != 0)
+		err = errno;
+	op->data = NULL;
+	if (err == EINPROGRESS || err == EINTR) {
+		k->ready = 0;
+		return l->be->want(l, k, op);
+	}
+	wr_loop_post(l, op, -err);
+	return 0;
+}
+
+static bool
+run_connect(struct wr_loop *l, struct wr_sock *k, const struct wr_op *op,
+    struct wr_done *d)
+{
+	socklen_t len = sizeof(d->res);
+
+	d->res = 0;
+	if (!(op->flags & OPF_DOUBT))
+		return true;
+	l->stats->syscalls++;
+	if (getsockopt(k->fd, SOL_SOCKET, SO_ERROR, &d->res, &len) != 0)
+		d->res = errno;
+	d->res = -d->res;
+	return true;
+}
+
+/* -- Accept -------------------------------------------------------------- */
+
+/* Errors of one client that went away, or of its network: accept(2) says to
+ * go on as if nobody had come. */
+static bool
+is_of_client(int err)
+{
+	switch (err) {
+	case EAGAIN:
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENOPROTOOPT:
+#ifdef ENONET
+	case ENONET:
+#endif
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool
+run_accept(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	socklen_t len = sizeof(l->peer);
+	int fd;
+
+	l->stats->syscalls++;
+	fd = accept4(k->fd, (struct sockaddr *)&l->peer, &len,
+	    SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0 && is_of_client(errno))
+		return park(l, k, op, d);
+	if (fd < 0) {
+		d->res = -errno;
+		if (!l->be->level && l->be->unwant != NULL)
+			l->be->unwant(l, k, op);
+		return true;
+	}
+	d->res = fd;
+	d->flags = WR_MORE;
+	d->peer = (const struct sockaddr *)&l->peer;
+	d->peer_len = len;
+	op->want -= 1u << 8;
+	/* If it cannot wait, the next try will fail and say why. */
+	if ((op->want >> 8 & 0xff) > 0 || l->be->want(l, k, op) != 0)
+		wr_loop_ready(l, op);
+	return true;
+}
+
+static int
+arm_accept(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	int flags = fcntl(k->fd, F_GETFL);
+
+	/* Not without need: other processes share the flags. */
+	if (flags >= 0 && !(flags & O_NONBLOCK) &&
+	    fcntl(k->fd, F_SETFL, flags | O_NONBLOCK) != 0)
+		return -errno;
+	op->want = 0;
+	return l->be->want(l, k, op);
+}
+
+/* -- All of them --------------------------------------------------------- */
+
+int
+wr_ready_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	int err;
+
+	switch (op->kind) {
+	case WR_OP_RECV:
+		return arm_recv(l, k, op);
+	case WR_OP_SEND:
+		return arm_send(l, k, op);
+	case WR_OP_CONNECT:
+		return arm_connect(l, k, op);
+	case WR_OP_ACCEPT:
+		return arm_accept(l, k, op);
+	default:
+		err = l->be->want(l, k, op);
+		/* A file is always ready, so epoll refuses it. */
+		if (err == -EPERM) {
+			wr_loop_ready(l, op);
+			err = 0;
+		}
+		return err;
+	}
+}
+
+void
+wr_ready_cancel(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	if (l->be->unwant != NULL)
+		l->be->unwant(l, k, op);
+	wr_loop_post(l, op, -ECANCELED);
+}
+
+bool
+wr_ready_run(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	switch (op->kind) {
+	case WR_OP_RECV:
+		return try_recv(l, k, op, d);
+	case WR_OP_SEND:
+		return run_send(l, k, op, d);
+	case WR_OP_CONNECT:
+		return run_connect(l, k, op, d);
+	case WR_OP_ACCEPT:
+		return run_accept(l, k, op, d);
+	default:
+		d->res = 0;
+		return true;
+	}
+}
