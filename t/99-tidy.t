@@ -14,7 +14,7 @@ my %FLOOR;
 # A library has one home, so that replacing it is rewriting one place.
 my @HOMES = (
 	[qr{^libconfig\.h$}, qr{^src/conf/read\.c$}],
-	[qr{^liburing(?:\.h|/)}, qr{^src/io/uring\.c$}],
+	[qr{^liburing(?:\.h|/)}, qr{^src/io/ring\.h$}],
 	[qr{^openssl/}, qr{^modules/(?:tls|hmac\.[ch]$)}],
 	[qr{^pcre2\.h$}, qr{^(?:src/proxy|modules)/\w+\.c$}],
 	[qr{^ares\w*\.h$}, qr{^modules/names\.c$}],

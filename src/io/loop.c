@@ -18,6 +18,9 @@
 #define ROUNDS 4
 
 static const struct wr_backend *const backends[] = {
+#ifdef WR_HAVE_IO_URING
+	&wr_backend_uring,
+#endif
 #ifdef WR_HAVE_EPOLL
 	&wr_backend_epoll,
 #endif
