@@ -176,7 +176,7 @@ wr_cells_reload(struct wr_cells *c)
 
 /* A new name begins with nothing in any slot; nobody writes these rows. */
 static void
-wipe(const struct wr_stats *st, int kind, uint32_t i)
+wipe(const struct wr_stats *st, enum wr_cell_kind kind, uint32_t i)
 {
 	uint32_t high = wr_load(st->slots_high);
 

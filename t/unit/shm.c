@@ -239,9 +239,11 @@ a_full_region_refuses_and_names_it(struct wr_cells *t)
 static void
 a_new_binary_finds_the_names(struct wr_cells *t)
 {
-	struct wr_shm *other = wr_shm_attach(m->fd, m->wake);
-	struct wr_cells *names;
+	/* Kept until exit, as a process does; nothing frees them. */
+	static struct wr_shm *other;
+	static struct wr_cells *names;
 
+	other = wr_shm_attach(m->fd, m->wake);
 	ok(other != NULL);
 	ok(other->head != m->head);
 	is_int(wr_shm_binary(other), 2);
@@ -262,7 +264,7 @@ a_new_binary_finds_the_names(struct wr_cells *t)
 int
 main(void)
 {
-	struct wr_cells *t;
+	static struct wr_cells *t;
 
 	m = wr_shm_new();
 	if (m == NULL)
