@@ -34,7 +34,7 @@ use IO::Socket::IP ();
 use IO::Socket::UNIX ();
 use JSON::PP ();
 use POSIX ();
-use Socket qw(SOL_SOCKET SO_LINGER SOMAXCONN);
+use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF SOMAXCONN);
 use Test::More ();
 use Time::HiRes ();
 
@@ -83,8 +83,11 @@ sub dial
 	} else {
 		my ($host, $port) = $to =~ /^\[?(.*?)\]?:(\d+)$/ or
 		    croak "no address: $to";
+		my @opts = map { [SOL_SOCKET, SO_RCVBUF, pack 'i', $_] }
+		    $o{rcvbuf} // ();
 		$s = IO::Socket::IP->new(PeerHost => $host,
-		    PeerPort => $port, Timeout => $o{timeout} // $PATIENCE);
+		    PeerPort => $port, Timeout => $o{timeout} // $PATIENCE,
+		    Sockopts => \@opts);
 	}
 	croak "connect to $to: $!" unless $s || $o{try};
 	return $s;
@@ -291,6 +294,7 @@ sub become
 	POSIX::dup2($high[$_], 3 + $_) for 0 .. $#high;
 	my $env = $self->{env} // {};
 	$ENV{$_} = $env->{$_} for keys %$env;
+	$ENV{LISTEN_PID} = $$ if $ENV{LISTEN_FDS};
 	my @cmd = ($PROGRAM, '-c', $self->{conf}, '-p', $self->{dir},
 	    @{$self->{args} // []});
 	unshift @cmd, @{$self->{wrap}} if $self->{wrap};
@@ -486,9 +490,11 @@ sub pids
 {
 	my ($self, $title) = @_;
 
-	return sort { $a <=> $b } map { $_->{pid} } grep {
+	my @pids = map { $_->{pid} } grep {
 		$_->{state} ne 'Z' && $_->{title} =~ /^weir: $title\b/
 	} $self->processes;
+
+	return @pids = sort { $a <=> $b } @pids;
 }
 
 sub workers { return $_[0]->pids('worker') }
@@ -501,8 +507,9 @@ sub memory
 	my %m = (Private => 0);
 
 	while ($text =~ /^(\w+):\s+(\d+) kB/gm) {
-		$m{$1} = $2 * 1024;
-		$m{Private} += $2 * 1024 if $1 =~ /^Private_/;
+		my ($key, $bytes) = ($1, $2 * 1024);
+		$m{$key} = $bytes;
+		$m{Private} += $bytes if $key =~ /^Private_/;
 	}
 	return \%m;
 }

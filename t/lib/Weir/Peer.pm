@@ -12,7 +12,8 @@
 # "bytes md5"), source (a stream of known bytes, then the end), greeting
 # (speaks first), talker (speaks, ends, goes on reading), slow (reads only
 # when told), mute (reads, never answers), resets, closes, refuses (nobody
-# listens), full (nobody accepts).  All take host => , port => , unix => path.
+# listens), full (nobody accepts).  All take host => , port => , unix => path,
+# rcvbuf => , sndbuf => bytes.
 #
 # A server remembers per connection what it got.  ask('stats') gives
 # accepted, open, bytes, eofs, resets, and got and md5: lists in order of
@@ -28,7 +29,7 @@ use IO::Socket::IP ();
 use IO::Socket::UNIX ();
 use JSON::PP ();
 use POSIX ();
-use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC SOL_SOCKET SO_RCVBUF SO_LINGER
+use Socket qw(AF_UNIX SOCK_STREAM PF_UNSPEC SOL_SOCKET SO_RCVBUF SO_SNDBUF SO_LINGER
     SOMAXCONN);
 use Weir ();
 
@@ -200,6 +201,7 @@ sub server
 	chmod 0777, $o{unix} if $o{unix};
 	$self{port} = $lsn->sockport unless $o{unix};
 	setsockopt $lsn, SOL_SOCKET, SO_RCVBUF, $o{rcvbuf} if $o{rcvbuf};
+	setsockopt $lsn, SOL_SOCKET, SO_SNDBUF, $o{sndbuf} if $o{sndbuf};
 	$lsn->blocking(0);
 	my $p = $class->spawn(sub {
 		Weir::Peer::Loop->new($_[0], $lsn, $how)->run;
