@@ -49,9 +49,10 @@ enum mode {
 struct conn {
 	struct wr_sock sock;
 	struct wr_timer timer;
-	uint64_t due_ns; /* when the unit was, or should have been, begun */
-	uint64_t left;   /* bytes still to be sent (up) or received */
-	uint32_t unsent; /* bytes of the message not yet handed out */
+	uint64_t due_ns;  /* when the unit is to begin */
+	uint64_t from_ns; /* when it did, or should have if that was before */
+	uint64_t left;    /* bytes still to be sent (up) or received */
+	uint32_t unsent;  /* bytes of the message not yet handed out */
 	bool open;
 };
 
@@ -70,7 +71,7 @@ static struct {
 	double seconds, warm, rate;
 	struct conn *conn;
 	uint32_t open;
-	uint64_t begun, units, errors, bytes, start_ns, end_ns;
+	uint64_t units, errors, bytes, start_ns, end_ns;
 	bool counting, over, cells;
 	struct hist hist;
 	uint8_t *junk;
@@ -158,7 +159,9 @@ push(struct conn *c)
 static void
 send_unit(struct conn *c)
 {
-	g.begun++;
+	uint64_t now = now_ns();
+
+	c->from_ns = c->due_ns < now ? c->due_ns : now;
 	c->left = g.size;
 	c->unsent = g.size;
 	push(c);
@@ -197,7 +200,7 @@ unit_done(struct conn *c)
 {
 	if (g.counting) {
 		g.units++;
-		hist_add(&g.hist, now_ns() - c->due_ns);
+		hist_add(&g.hist, now_ns() - c->from_ns);
 	}
 	if (g.units_max > 0 && g.units >= g.units_max) {
 		finish();
