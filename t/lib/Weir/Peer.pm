@@ -12,8 +12,8 @@
 # "bytes md5"), source (a stream of known bytes, then the end), greeting
 # (speaks first), talker (speaks, ends, goes on reading), slow (reads only
 # when told), mute (reads, never answers), resets, closes, refuses (nobody
-# listens), full (nobody accepts).  All take host => , port => , unix => path,
-# rcvbuf => , sndbuf => bytes.
+# listens), full (nobody accepts).  All take host => , port => ,
+# unix => path, rcvbuf => , sndbuf => bytes.
 #
 # A server remembers per connection what it got.  ask('stats') gives
 # accepted, open, bytes, eofs, resets, and got and md5: lists in order of
