@@ -195,6 +195,8 @@ wipe(const struct wr_stats *st, enum wr_cell_kind kind, uint32_t i)
 	}
 	if (kind == WR_CELL_SERVER)
 		st->states[i] = (struct wr_server_state){ 0 };
+	if (kind == WR_CELL_UPSTREAM)
+		st->group_states[i] = (struct wr_upstream_state){ 0 };
 }
 
 /* The cell for a name in `generation`; NONE after a line to `errors`. */

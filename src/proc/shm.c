@@ -26,6 +26,7 @@ enum { /* parts of the region, in their order */
 	UPSTREAMS,
 	SERVERS,
 	STATES,
+	GROUP_STATES,
 	LISTENER_CELLS,
 	UPSTREAM_CELLS,
 	SERVER_CELLS,
@@ -45,6 +46,8 @@ static const size_t parts[PARTS][2] = {
 	    MATRIX(WR_UPSTREAM_CELLS) },
 	[SERVERS] = { sizeof(struct wr_server_count), MATRIX(WR_SERVER_CELLS) },
 	[STATES] = { sizeof(struct wr_server_state), WR_SERVER_CELLS },
+	[GROUP_STATES] = { sizeof(struct wr_upstream_state),
+	    WR_UPSTREAM_CELLS },
 	[LISTENER_CELLS] = { sizeof(struct wr_cell), WR_LISTENER_CELLS },
 	[UPSTREAM_CELLS] = { sizeof(struct wr_cell), WR_UPSTREAM_CELLS },
 	[SERVER_CELLS] = { sizeof(struct wr_cell), WR_SERVER_CELLS },
@@ -82,6 +85,7 @@ point(struct wr_shm *m, char *mem)
 	st->upstreams = (void *)(mem + at[UPSTREAMS]);
 	st->servers = (void *)(mem + at[SERVERS]);
 	st->states = (void *)(mem + at[STATES]);
+	st->group_states = (void *)(mem + at[GROUP_STATES]);
 	st->slots_high = &m->head->slots_high;
 	st->listeners_high = &m->head->high[WR_CELL_LISTENER];
 	st->upstreams_high = &m->head->high[WR_CELL_UPSTREAM];

@@ -23,6 +23,20 @@ enum wr_verdict {
 	WR_WAIT, /* the module will call wr_session_resume() */
 };
 
+/* What a session has learned of a server. */
+enum wr_news {
+	WR_NEWS_CONNECTED,
+	WR_NEWS_ANSWERED, /* its first byte has come */
+	/* It did not connect, for one of these reasons. */
+	WR_NEWS_REFUSED,
+	WR_NEWS_TIMEOUT,
+	WR_NEWS_RESET,
+	WR_NEWS_UNREACHABLE,
+	/* It did, and then said nothing in time; or reset instead. */
+	WR_NEWS_MUTE,
+	WR_NEWS_EARLY_RESET,
+};
+
 struct wr_module {
 	const char *name;
 	struct wr_group conf; /* conf.name NULL: no group */
@@ -42,6 +56,13 @@ struct wr_module {
 	int (*control_start)(struct wr_control *ct);
 	void (*control_use)(struct wr_control *ct, const struct wr_conf *c);
 	void (*control_exit)(struct wr_control *ct);
+	/* News of s->server_cell in s->upstream_cell.  Errors of our own
+	 * machine are none. */
+	void (*on_server)(struct wr_session *s, enum wr_news news);
+	/* No server of `u` is usable for a session: true if those that are
+	 * only ejected may be used.  `conf` is the upstream's. */
+	bool (*on_none)(struct wr_proxy *px, const struct wr_upstream_conf *u,
+	    const void *conf);
 };
 
 /* All that are built in, NULL at the end; index = index of its group's value

@@ -82,15 +82,44 @@ struct wr_slot {
 	struct wr_loop_stats loop;
 };
 
-/* State of a server that all share; one writer a field. */
+/* So many failures of a server are remembered, one word each. */
+#define WR_FAILURES 64
+
+/*
+ * State of a server that all share; one writer a field, but for ejection,
+ * where any worker may write and the first one wins.  What a pick reads comes
+ * first.
+ */
 struct wr_server_state {
 	uint32_t health;  /* enum wr_health, written by control */
 	uint32_t want;    /* enum wr_server_want, by the master */
 	uint32_t weight;  /* by the master */
 	uint32_t version; /* changes with every change above */
 	uint64_t changed_ms;
-	uint64_t eject_until_ms; /* monotonic; 0: not ejected */
-	uint64_t eject_count;
+	/* Ejected until then (monotonic); 0: never was. */
+	uint64_t eject_until_ms;
+	/* After that: 0 one session may try it, in the future one is trying
+	 * it until then at most, in the past it is back. */
+	uint64_t eject_trial_ms;
+	/* Ejections that are not forgiven yet, and how long the last is. */
+	uint32_t eject_times, eject_ms;
+	/* By control: what is checked (a hash), how often it was, what came
+	 * of it, how many of the last results in a row contradict `health`. */
+	uint64_t check, checks, check_failures;
+	uint64_t checked_ms; /* when the last one ended; 0: none did */
+	uint32_t check_us;   /* how long it took */
+	uint32_t check_streak;
+	/* Counters of all processes. */
+	uint64_t ejections, eject_failures;
+	/* When the last failures were, low bits of ms, in a ring. */
+	uint32_t failed_next;
+	uint32_t failed_ms[WR_FAILURES];
+};
+
+/* State of an upstream that all share. */
+struct wr_upstream_state {
+	uint64_t panic_ms; /* ejected servers were used last; 0: never */
+	uint64_t panics;   /* sessions that were sent to one then */
 };
 
 enum wr_health {
@@ -110,7 +139,8 @@ struct wr_stats {
 	struct wr_listener_count *listeners;
 	struct wr_upstream_count *upstreams;
 	struct wr_server_count *servers;
-	struct wr_server_state *states; /* by server cell */
+	struct wr_server_state *states;         /* by server cell */
+	struct wr_upstream_state *group_states; /* by upstream cell */
 	/* Those below were ever used. */
 	uint32_t *slots_high;
 	uint32_t *listeners_high, *upstreams_high, *servers_high;
