@@ -238,11 +238,8 @@ deliver(
 
 	count(l, op, d);
 	if (!(d->flags & WR_MORE)) {
-		if (kind == WR_OP_SEND) {
-			if (op->flags & WR_OPF_SHORT)
-				d->flags |= WR_SHORT;
+		if (kind == WR_OP_SEND)
 			wr_tx_put(l, op->data);
-		}
 		op->data = NULL;
 		op->kind = WR_OP_NONE;
 		op->state = WR_ST_IDLE;

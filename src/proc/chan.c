@@ -38,7 +38,9 @@ static const char *const names[WR_MSG_KINDS] = {
 	[WR_MSG_FAILED] = "failed",
 	[WR_MSG_UNLISTENED] = "unlistened",
 	[WR_MSG_PAUSED] = "paused",
-	[WR_MSG_DRAINED] = "drained",
+	[WR_MSG_CONFIRMED] = "confirmed",
+	[WR_MSG_FULL] = "full",
+	[WR_MSG_ROOM] = "room",
 	[WR_MSG_GONE] = "gone",
 };
 

@@ -36,15 +36,17 @@ enum wr_msg_kind {
 	WR_MSG_COMMIT,
 	WR_MSG_ABORT,
 	/* Accept no more (descriptors are closed), exit when the last session
-	 * is over / be a worker again; sockets follow anew. */
+	 * is over / be worker number `a` again; sockets follow anew. */
 	WR_MSG_DRAIN,
 	WR_MSG_UNDRAIN,
 	/* Stop accepting for now, keep the descriptors: PAUSED / go on. */
 	WR_MSG_PAUSE,
 	WR_MSG_RESUME,
+	/* Your master has outlived its probation: serve on if it dies. */
+	WR_MSG_CONFIRMED,
 	/* End all sessions and exit. */
 	WR_MSG_STOP,
-	/* fds: error log, access log; a = 1: the second is there. */
+	/* fds: those of the logs that `flags` says, in this order. */
 	WR_MSG_REOPEN,
 
 	/* Child to master. */
@@ -53,13 +55,16 @@ enum wr_msg_kind {
 	WR_MSG_FAILED, /* not ready for it: err, text */
 	WR_MSG_UNLISTENED,
 	WR_MSG_PAUSED,
-	WR_MSG_DRAINED, /* nothing accepted is left to read; may follow DRAIN */
-	WR_MSG_GONE,    /* let go of `generation`, at `place` */
+	WR_MSG_FULL, /* no room for another session / there is again */
+	WR_MSG_ROOM,
+	WR_MSG_GONE, /* let go of `generation`, at `place` */
 
 	WR_MSG_KINDS
 };
 
-#define WR_MSG_SHARED 1u /* LISTEN: other workers accept from it too */
+#define WR_MSG_SHARED     1u /* LISTEN: other workers accept from it too */
+#define WR_MSG_ERROR_LOG  1u /* REOPEN */
+#define WR_MSG_ACCESS_LOG 2u
 
 struct wr_msg {
 	uint16_t version; /* set by wr_chan_send() */

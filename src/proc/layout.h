@@ -15,9 +15,8 @@ struct wr_shm_head {
 	uint32_t magic;
 	uint32_t layout;
 	uint64_t bytes;
-	uint64_t start_ms;   /* wall clock, of the first master */
-	uint64_t generation; /* last number given to a configuration */
-	uint32_t binaries;   /* that have used the region */
+	uint64_t start_ms; /* wall clock, of the first master */
+	uint32_t binaries; /* that have used the region */
 	uint32_t slots_high;
 	uint32_t high[WR_CELL_KINDS];
 	/* Size and count of each part: what must not have changed. */

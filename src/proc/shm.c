@@ -255,15 +255,6 @@ wr_shm_binary(const struct wr_shm *m)
 	return wr_load(&m->head->binaries);
 }
 
-uint64_t
-wr_shm_generation(struct wr_shm *m)
-{
-	uint64_t g = wr_load(&m->head->generation) + 1;
-
-	wr_store(&m->head->generation, g);
-	return g;
-}
-
 /* Claimed by exchange: the masters of two binaries may both be forking. */
 static bool
 claim(struct wr_slot *s)
@@ -317,6 +308,12 @@ wr_slot_born(struct wr_shm *m, uint32_t slot, pid_t pid)
 {
 	assert(slot < WR_SLOTS && pid > 0);
 	wr_store(&m->stats->slots[slot].pid, (uint32_t)pid);
+}
+
+void
+wr_slot_index(struct wr_shm *m, uint32_t slot, uint32_t index)
+{
+	wr_store(&m->stats->slots[slot].index, index);
 }
 
 void

@@ -49,13 +49,13 @@ struct wr_shm *wr_shm_attach(int fd, const int *wake);
  * binaries have used it, this one included. */
 uint64_t wr_shm_start_ms(const struct wr_shm *m);
 uint32_t wr_shm_binary(const struct wr_shm *m);
-/* The next number for a configuration; grows over binaries too. */
-uint64_t wr_shm_generation(struct wr_shm *m);
 
 /* A slot for a process that is about to be forked; it is cleared, its pid is
  * that of the master until wr_slot_born().  -ENOSPC. */
 wr_must_check int wr_slot_take(struct wr_shm *m, unsigned role, uint32_t index);
 void wr_slot_born(struct wr_shm *m, uint32_t slot, pid_t pid);
+/* A worker has got another number. */
+void wr_slot_index(struct wr_shm *m, uint32_t slot, uint32_t index);
 /* The process is gone (reaped, or was never forked): fold and free. */
 void wr_slot_drop(struct wr_shm *m, uint32_t slot);
 

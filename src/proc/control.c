@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* control - a frame around the control hooks of the modules. */
+#include "proc/control.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+#include "proc/title.h"
+#include "proxy/control.h"
+#include "proxy/module.h"
+
+/* Its own descriptors are few: probes, names, pages. */
+#define SOCKS_MAX 8192
+
+static void
+size(struct wr_frame *f, struct wr_loop_conf *c)
+{
+	(void)f;
+	c->socks_max = SOCKS_MAX;
+}
+
+static int
+start(struct wr_frame *f)
+{
+	static struct wr_control control;
+	struct wr_control *ct = &control;
+
+	ct->loop = f->loop;
+	ct->stats = f->birth->shm->stats;
+	ct->slot = f->birth->slot;
+	ct->conf = f->run->conf;
+	wr_random_seed(
+	    &ct->random, wr_loop_now(f->loop) << 20 ^ (uint64_t)getpid());
+	f->arg = ct;
+	for (int i = 0; wr_modules[i] != NULL; i++) {
+		const struct wr_module *m = wr_modules[i];
+		int err = m->control_start != NULL ? m->control_start(ct) : 0;
+
+		if (err < 0) {
+			f->why = m->name;
+			return err;
+		}
+	}
+	return 0;
+}
+
+static void
+use(struct wr_frame *f)
+{
+	struct wr_control *ct = f->arg;
+
+	ct->conf = f->run->conf;
+	for (int i = 0; wr_modules[i] != NULL; i++) {
+		if (wr_modules[i]->control_use != NULL)
+			wr_modules[i]->control_use(ct, ct->conf);
+	}
+}
+
+static void
+leave(struct wr_frame *f)
+{
+	for (int i = 0; wr_modules[i] != NULL; i++) {
+		if (wr_modules[i]->control_exit != NULL)
+			wr_modules[i]->control_exit(f->arg);
+	}
+	f->arg = NULL;
+}
+
+static const struct wr_verbs control_role = {
+	.name = "control",
+	.size = size,
+	.start = start,
+	.use = use,
+	.exit = leave,
+};
+
+int
+wr_control_run(const struct wr_birth *b)
+{
+	wr_title_set("weir: control");
+	wr_log_name("control");
+	return wr_frame_run(b, &control_role);
+}

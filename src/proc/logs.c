@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* logs - see logs.h. */
+#include "proc/logs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "conf/conf.h"
+#include "proc/crash.h"
+#include "proc/master.h"
+
+/*
+ * Whoever may write the folder may put a link or a FIFO there that root then
+ * opens; so not one that the workers' user may write.
+ */
+static bool
+folder_is_safe(const char *path, const struct wr_conf *c)
+{
+	char copy[PATH_MAX];
+	struct stat sb;
+	mode_t mode;
+
+	if (geteuid() != 0 || c->uid == WR_OFF || c->uid == 0)
+		return true;
+	(void)snprintf(copy, sizeof(copy), "%s", path);
+	if (stat(dirname(copy), &sb) < 0)
+		return true; /* open() will say what is wrong */
+	mode = sb.st_mode;
+	/* In a sticky one (/tmp) nobody can replace another's file. */
+	if ((mode & S_ISVTX) != 0)
+		return true;
+	if (sb.st_uid == c->uid)
+		return (mode & S_IWUSR) == 0;
+	if (sb.st_gid == c->gid)
+		return (mode & S_IWGRP) == 0;
+	return (mode & S_IWOTH) == 0;
+}
+
+static int
+open_file(const char *path, const struct wr_conf *c, const char *key,
+    struct wr_text *errors)
+{
+	int fd;
+
+	if (!folder_is_safe(path, c)) {
+		wr_text_printf(errors,
+		    "%s: %s = \"%s\": the folder may be written by the "
+		    "user \"%s\"\n",
+		    c->path, key, path, c->user);
+		return -1;
+	}
+	fd = open(path,
+	    O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY |
+		O_NONBLOCK,
+	    0644);
+	if (fd < 0)
+		wr_text_printf(errors, "%s: %s = \"%s\": %s\n", c->path, key,
+		    path, strerror(errno));
+	return fd;
+}
+
+static int
+open_log(const struct wr_logs_conf *l, const char *key, int *fd,
+    const struct wr_conf *c, struct wr_text *errors)
+{
+	*fd = -1;
+	if (strcmp(l->to, "stderr") == 0)
+		*fd = STDERR_FILENO;
+	else if (strcmp(l->to, "stdout") == 0)
+		*fd = STDOUT_FILENO;
+	else if (strcmp(l->to, "syslog") != 0 && strcmp(l->to, "off") != 0)
+		*fd = open_file(l->to, c, key, errors);
+	else
+		return 0;
+	return *fd < 0 ? -1 : 0;
+}
+
+int
+wr_logs_open(struct wr_logs *logs, const struct wr_conf *c, bool daemon,
+    struct wr_text *errors)
+{
+	const char *to = c->access_log.to;
+	int err = 0;
+
+	(void)memset(logs, 0, sizeof(*logs));
+	err |= open_log(&c->error_log, "error_log", &logs->error_fd, c, errors);
+	/* Nobody reads the standard output of a daemon. */
+	logs->access_fd = -1;
+	if (!daemon || strcmp(to, "stdout") != 0)
+		err |= open_log(
+		    &c->access_log, "access_log", &logs->access_fd, c, errors);
+	(void)snprintf(logs->error, sizeof(logs->error), "%s", c->error_log.to);
+	(void)snprintf(
+	    logs->access, sizeof(logs->access), "%s", c->access_log.to);
+	if (err < 0)
+		wr_logs_close(logs);
+	return err;
+}
+
+int
+wr_logs_change(
+    struct wr_master *m, const struct wr_conf *c, struct wr_text *errors)
+{
+	if (m->up && strcmp(m->logs.error, c->error_log.to) == 0 &&
+	    strcmp(m->logs.access, c->access_log.to) == 0) {
+		m->new_logs = m->logs;
+		return 0;
+	}
+	return wr_logs_open(&m->new_logs, c, m->opts->daemon, errors);
+}
+
+static void
+close_fd(int fd)
+{
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
+}
+
+void
+wr_logs_close(struct wr_logs *logs)
+{
+	close_fd(logs->error_fd);
+	close_fd(logs->access_fd);
+	logs->error_fd = logs->access_fd = -1;
+}
+
+static void
+tell_children(struct wr_master *m, const struct wr_logs *logs)
+{
+	struct wr_msg msg = { .kind = WR_MSG_REOPEN,
+		.flags = WR_MSG_ACCESS_LOG };
+	int fds[2], n = 0;
+
+	if (logs->error_fd >= 0) {
+		msg.flags |= WR_MSG_ERROR_LOG;
+		fds[n++] = logs->error_fd;
+	}
+	if (logs->access_fd >= 0)
+		fds[n++] = logs->access_fd;
+	wr_list_each (link, &m->children) {
+		const struct wr_child *child =
+		    wr_container_of(link, struct wr_child, link);
+
+		wr_crew_tell(m, (int)child->slot, &msg, fds, n);
+	}
+}
+
+void
+wr_logs_use(struct wr_master *m, struct wr_logs *logs, const struct wr_conf *c)
+{
+	struct wr_log_conf lc = { .fd = logs->error_fd,
+		.level = (enum wr_level)c->error_log.level,
+		.format = (enum wr_log_format)c->error_log.format };
+
+	if (strcmp(c->error_log.to, "off") == 0)
+		lc.fd = logs->error_fd = m->null_fd;
+	wr_log_flush();
+	wr_log_init(&lc);
+	wr_log_name("master");
+	if (memcmp(&m->logs, logs, sizeof(*logs)) == 0)
+		return;
+	wr_crash_fd(lc.fd >= 0 ? lc.fd : STDERR_FILENO);
+	tell_children(m, logs);
+	if (m->logs.error_fd != m->null_fd)
+		close_fd(m->logs.error_fd);
+	close_fd(m->logs.access_fd);
+	m->logs = *logs;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * logs - the master opens what is written to, so that nobody else needs the
+ * right to.
+ */
+#ifndef WR_LOGS_H
+#define WR_LOGS_H
+
+#include "base/text.h"
+
+struct wr_conf;
+struct wr_logs;
+struct wr_master;
+
+/* Open both logs of a configuration.  -1 after a line to `errors` for each
+ * that cannot be had; nothing is open then. */
+wr_must_check int wr_logs_open(struct wr_logs *logs, const struct wr_conf *c,
+    bool daemon, struct wr_text *errors);
+/* The same into m->new_logs, but what is open already is not opened again. */
+wr_must_check int wr_logs_change(
+    struct wr_master *m, const struct wr_conf *c, struct wr_text *errors);
+void wr_logs_close(struct wr_logs *logs);
+/* Write there from now on, in this process and in all children; what was used
+ * before is closed. */
+void
+wr_logs_use(struct wr_master *m, struct wr_logs *logs, const struct wr_conf *c);
+
+#endif

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * worker - a process that serves: one loop, one struct wr_proxy.
+ */
+#ifndef WR_WORKER_H
+#define WR_WORKER_H
+
+#include "proc/frame.h"
+
+/* In a child that was just forked: until its end; the exit status. */
+int wr_worker_run(const struct wr_birth *b);
+/* Sessions that a worker would take at most, when nothing says less. */
+uint32_t wr_worker_sessions(uint64_t descriptors);
+
+#endif
