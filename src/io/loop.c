@@ -238,8 +238,11 @@ deliver(
 
 	count(l, op, d);
 	if (!(d->flags & WR_MORE)) {
-		if (kind == WR_OP_SEND)
+		if (kind == WR_OP_SEND) {
+			if (op->flags & WR_OPF_SHORT)
+				d->flags |= WR_SHORT;
 			wr_tx_put(l, op->data);
+		}
 		op->data = NULL;
 		op->kind = WR_OP_NONE;
 		op->state = WR_ST_IDLE;

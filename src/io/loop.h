@@ -40,6 +40,8 @@ struct wr_slice {
 #define WR_MORE 1u
 /* The socket seemed to have more bytes when these were taken. */
 #define WR_HINT 2u
+/* Send: the kernel did not take all of it at once. */
+#define WR_SHORT 4u
 
 struct wr_done {
 	/*

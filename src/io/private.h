@@ -32,6 +32,7 @@ enum wr_op_state {
 #define WR_OPF_HINT   0x08u /* done: the socket has more */
 #define WR_OPF_CANCEL 0x10u /* a cancel was asked for */
 #define WR_OPF_OWN    0x60u /* the backend's own */
+#define WR_OPF_SHORT  0x80u /* send: not all was taken at once */
 
 /* k->flags; the others are the backend's own. */
 #define WR_KF_RELEASE 0x01u /* leave the descriptor open */

@@ -279,6 +279,8 @@ wr_tx_advance(struct wr_loop *l, struct wr_sock *k, uint32_t n)
 	struct wr_slice *s;
 
 	assert(n <= tx->left);
+	if (n < tx->left)
+		k->out.flags |= WR_OPF_SHORT;
 	k->sent += n;
 	l->stats->send_bytes += n;
 	tx->left -= n;

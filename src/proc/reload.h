@@ -208,53 +208,61 @@ struct wr_crew {
 	enum wr_crew_state state;
 	uint32_t role, index;
 	uint64_t generation; /* in use, as far as told */
-	uint64_t asked;      /* PREPARE sent, not answered, else 0 */
-	uint64_t prepared;   /* READY for this candidate, else 0 */
-	uint64_t asked_ms, ready_ms, halted_ms, full_ms, late_ms;
-	uint64_t kill_ms;  /* then SIGKILL; 0: not */
-	uint64_t drain_ms; /* then STOP; 0: not */
-	uint32_t epoch;    /* of keys that only new workers take */
-	bool halted, full, shared_open, paused;
+	uint64_t asked;      /* PREPARE sent and not answered, else 0 */
+	uint64_t prepared;   /* said READY for this one and waits, else 0 */
+	uint64_t since_ms;   /* START: of the fork; READY: since then */
+	uint64_t asked_ms;
+	uint64_t halted_ms; /* stopped since; 0: is not */
+	uint64_t full_ms;   /* full since; 0: is not */
+	uint64_t kill_ms;   /* then SIGKILL; 0: no */
+	uint64_t stop_ms;   /* DRAIN: then TELL_STOP; 0: no */
+	uint32_t epoch;     /* of keys that only new workers take */
+	bool open;          /* has the shared sockets (control: its own) */
+	bool paused;
 };
 
-struct wr_seat {            /* worker 0..N-1, and control */
-	int slot;           /* who sits there, or -1 */
-	int next;           /* who will replace it when ready, or -1 */
-	bool forking;       /* FORK is out */
-	unsigned fails;     /* deaths that count for the back-off */
-	uint64_t fork_ms;   /* when to fork; 0: not waiting */
-	uint64_t absent_ms; /* since when nobody there is ready; 0: is */
-	unsigned deaths;    /* while asked, in this transaction */
+struct wr_seat {          /* worker 0..N-1, and control */
+	int slot;         /* who sits there, or -1 */
+	int next;         /* who will take over when ready, or -1 */
+	bool forking;     /* FORK is out */
+	bool must;        /* died while asked: the one after it must answer */
+	uint32_t deaths;  /* of those asked in this transaction */
+	uint32_t fails;   /* deaths that count for the back-off */
+	uint64_t fork_ms; /* not before; who is missing is then forked */
 };
 
-#define WR_CONTROL_SEAT WR_WORKERS_MAX
+#define WR_SEAT_CONTROL WR_WORKERS_MAX
+#define WR_SEATS        (WR_WORKERS_MAX + 1)
 #define WR_ACTS_MAX     4096
 
 struct wr_reload {
 	uint64_t now;
 	struct wr_crew crew[WR_FLEET_SLOTS];
-	struct wr_seat seat[WR_WORKERS_MAX + 1];
+	struct wr_seat seat[WR_SEATS];
 	struct wr_plan plan, next; /* running, candidate */
 	uint64_t generation;       /* committed; 0: none yet */
 	uint64_t candidate;        /* 0: none */
 	uint64_t last;             /* highest number given */
 	enum wr_reload_state state;
-	uint64_t ticket;  /* of the transaction that runs, else 0 */
-	uint64_t queued;  /* of the one after it, else 0 */
-	uint64_t tickets; /* given so far */
-	uint32_t epoch;   /* counts commits that replace workers */
-	uint32_t shards;  /* bound: largest worker count ever */
+	uint64_t prepare_ms; /* since when processes are asked */
+	uint64_t ticket;     /* of the transaction that runs, else 0 */
+	uint64_t queued;     /* of the one after it, else 0 */
+	uint64_t tickets;    /* given so far */
+	uint32_t epoch;      /* counts commits that replace workers */
+	uint32_t shards;     /* bound: largest worker count ever */
 	bool live[WR_WORKERS_MAX];
 	int holder[WR_WORKERS_MAX]; /* slot that accepts on a shard, or -1 */
-	bool winched, elder;
+	uint64_t bare_ms[WR_WORKERS_MAX]; /* since when nobody does */
+	bool winched;
 	enum wr_end_state end;
 	int status;
-	uint64_t end_ms; /* of grace, or of patience */
+	uint64_t end_ms; /* of grace */
+	bool gone;       /* EXIT was said */
 	enum wr_heir_state heir;
-	uint64_t heir_ticket, heir_ms;
-	uint64_t killed_ms; /* last kill of a hung process */
-	uint64_t spare;     /* lend round robin */
-	uint32_t acts_head, acts_tail;
+	uint64_t heir_ticket; /* of the upgrade that runs or waits */
+	uint64_t heir_ms;     /* patience */
+	uint64_t killed_ms;   /* last kill of a hung process */
+	uint32_t head, tail;  /* of the ring of actions */
 	struct wr_act acts[WR_ACTS_MAX];
 };
 
@@ -272,8 +280,8 @@ void
 wr_reload_feed(struct wr_reload *r, uint64_t now, const struct wr_event *e);
 /* Ask for a reload or an upgrade.  All who get the same ticket share one
  * ANSWER, which may already stand in the queue of actions. */
-wr_must_check uint64_t wr_reload_ask(struct wr_reload *r, uint64_t now);
-wr_must_check uint64_t wr_reload_ask_upgrade(struct wr_reload *r, uint64_t now);
+uint64_t wr_reload_ask(struct wr_reload *r, uint64_t now);
+uint64_t wr_reload_ask_upgrade(struct wr_reload *r, uint64_t now);
 
 /* The next action, or false.  The caller carries it out before it asks for
  * the one after. */

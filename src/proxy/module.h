@@ -43,11 +43,19 @@ struct wr_module {
 	/* `conf`: the module's value of the listener or route in force. */
 	enum wr_verdict (*on_accept)(struct wr_session *s, const void *conf);
 	enum wr_verdict (*on_route)(struct wr_session *s, const void *conf);
+	/* It has a route: true if this module takes it over.  The first one
+	 * that does so handles it. */
+	bool (*on_serve)(struct wr_session *s);
 	/* Connected to a server, before the first byte; `conf` is the
 	 * upstream's. */
 	enum wr_verdict (*on_connect)(struct wr_session *s, const void *conf);
-	/* The session is over; called once, for all modules. */
-	void (*on_end)(struct wr_session *s, const void *conf);
+	/* The session is over; called once, for all modules.  Its generation
+	 * may be gone. */
+	void (*on_end)(struct wr_session *s);
+	/* A listening socket is new, or its listener `c` has another
+	 * configuration. */
+	void (*on_listen)(
+	    const struct wr_listener_conf *c, int fd, const void *conf);
 	/* A worker has started, has a new generation, is about to exit. */
 	int (*worker_start)(struct wr_proxy *px);
 	void (*worker_use)(struct wr_proxy *px, const struct wr_conf *c);

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * access - turn clients away by address.
+ *
+ *	access = { deny = [ "10.1.2.3" ]; allow = [ "10.0.0.0/8" ]; };
+ *
+ * Whoever is denied is refused; if some are allowed, so are all others.
+ */
+#include "base/addr.h"
+#include "modules/modules.h"
+#include "proxy/session.h"
+
+struct access {
+	struct wr_cidrs allow;
+	struct wr_cidrs deny;
+};
+
+static const struct wr_key keys[] = {
+	{ "allow", WR_CIDRS, offsetof(struct access, allow), "",
+	    .help = "networks that are let in; if any is given, no others" },
+	{ "deny", WR_CIDRS, offsetof(struct access, deny), "",
+	    .help = "networks that are turned away, looked at first" },
+	{ 0 },
+};
+
+static enum wr_verdict
+check(struct wr_session *s, const void *conf)
+{
+	const struct access *a = conf;
+	const struct wr_ip *client;
+
+	if (a == NULL || (a->allow.n == 0 && a->deny.n == 0))
+		return WR_NEXT;
+	client = wr_session_client(s);
+	if (!wr_cidrs_have(&a->deny, client) &&
+	    (a->allow.n == 0 || wr_cidrs_have(&a->allow, client)))
+		return WR_NEXT;
+	s->end = WR_END_CLIENT_ACCEPT_DENIED;
+	return WR_DENY;
+}
+
+const struct wr_module wr_mod_access = {
+	.name = "access",
+	.conf = { .name = "access",
+	    .keys = keys,
+	    .size = sizeof(struct access),
+	    .at = WR_AT_TOP | WR_AT_LISTENER | WR_AT_ROUTE,
+	    .help = "which clients are let in, by address" },
+	.on_accept = check,
+	.on_route = check,
+};

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * core - struct wr_proxy as the files of proxy/ see it.
+ */
+#ifndef WR_CORE_H
+#define WR_CORE_H
+
+#include "base/hash.h"
+#include "base/pool.h"
+#include "proxy/hooks.h"
+#include "proxy/proxy.h"
+#include "proxy/session.h"
+#include "proxy/upstream.h"
+
+typedef void wr_idle_fn(void *arg);
+
+struct wr_proxy {
+	struct wr_loop *loop;
+	const struct wr_stats *stats;
+	struct wr_slot *slot; /* of this process */
+	uint32_t slot_index;
+	struct wr_gen *gen; /* the current one */
+	struct wr_list in[WR_STATES];
+	struct wr_pool sessions;
+	uint32_t sessions_max;
+	struct wr_server_run *servers; /* by cell */
+	/* Names by cell: a session outlives the generation it came with. */
+	char **listener_names, **upstream_names, **server_names;
+	struct wr_random random;
+
+	struct wr_list doors;
+	unsigned hold; /* WR_HOLD_... */
+	struct wr_timer hold_timer;
+
+	const struct wr_module *const *modules;
+	uint8_t hooks[WR_HOOK_KINDS][WR_MODULES_MAX + 1]; /* ends with
+							      WR_NO_HOOK */
+	int access_fd;
+	struct wr_hook turn_end;
+	bool admit; /* at the end of the turn: places may be free */
+
+	struct wr_timer drain_timer;
+	enum wr_drain {
+		WR_DRAIN_NOT,
+		WR_DRAIN_GRACE, /* asked to stop, still accepting */
+		WR_DRAIN_WAIT,  /* sessions end by themselves */
+		WR_DRAIN_CUT,   /* the rest is ended, spread over some time */
+	} drain;
+	uint64_t cut_by_ms; /* all are gone by then */
+	wr_idle_fn *idle;   /* told when nothing is left */
+	void *idle_arg;
+};
+
+/* A session, or a door, is gone. */
+void wr_proxy_freed(struct wr_proxy *px);
+
+static inline uint32_t
+wr_proxy_now(const struct wr_proxy *px)
+{
+	return (uint32_t)wr_loop_now(px->loop);
+}
+
+static inline struct wr_listener_count *
+wr_count_listener(const struct wr_proxy *px, uint32_t cell)
+{
+	return wr_stats_listener(px->stats, px->slot_index, cell);
+}
+
+static inline struct wr_upstream_count *
+wr_count_upstream(const struct wr_proxy *px, uint32_t cell)
+{
+	return wr_stats_upstream(px->stats, px->slot_index, cell);
+}
+
+static inline struct wr_server_count *
+wr_count_server(const struct wr_proxy *px, uint32_t cell)
+{
+	return wr_stats_server(px->stats, px->slot_index, cell);
+}
+
+#endif

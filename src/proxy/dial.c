@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* dial - see dial.h. */
+#include "proxy/dial.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/sock.h"
+#include "proxy/core.h"
+#include "proxy/server.h"
+
+#define TRIES          3
+#define BACKOFF_MS     50
+#define BACKOFF_MAX_MS 1000
+#define DEADLINE_MS    10000
+#define QUEUE_MAX      1000
+/* A server that fails is mentioned so often at most. */
+#define SAY_MS 1000
+
+static wr_done_fn on_connect;
+
+static uint32_t
+clock_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint32_t)(ts.tv_sec * 1000000 + ts.tv_nsec / 1000);
+}
+
+/* -- Places -------------------------------------------------------------- */
+
+static void
+take(struct wr_session *s, const struct wr_server_conf *sv)
+{
+	struct wr_server_count *n = wr_count_server(s->px, sv->cell);
+
+	s->server_cell = sv->cell;
+	s->upstream_cell = sv->upstream->cell;
+	s->placed = true;
+	s->limited = sv->max_conns != WR_OFF;
+	wr_count(&n->picks, 1);
+	wr_count(&n->active, 1);
+	wr_count(&wr_count_upstream(s->px, s->upstream_cell)->picks, 1);
+}
+
+/* Others may wait for the place, here and in other processes. */
+static void
+tell_waiting(struct wr_proxy *px, uint32_t upstream)
+{
+	uint32_t high = wr_load(px->stats->slots_high);
+	static const uint64_t one = 1;
+
+	px->admit = true;
+	for (uint32_t i = 0; i < high; i++) {
+		if (i == px->slot_index || px->stats->wake[i] < 0 ||
+		    wr_load(
+			&wr_stats_upstream(px->stats, i, upstream)->waiting) ==
+			0)
+			continue;
+		/* It can only fail if a wake-up is pending anyway. */
+		(void)!write(px->stats->wake[i], &one, sizeof(one));
+	}
+}
+
+void
+wr_dial_leave(struct wr_session *s)
+{
+	struct wr_proxy *px = s->px;
+
+	if (s->queued) {
+		s->queued = false;
+		wr_count(&wr_count_upstream(px, s->upstream_cell)->waiting,
+		    (uint64_t)-1);
+	}
+	if (!s->placed)
+		return;
+	s->placed = false;
+	wr_count(&wr_count_server(px, s->server_cell)->active, (uint64_t)-1);
+	if (s->limited)
+		tell_waiting(px, s->upstream_cell);
+}
+
+/* -- Pick ---------------------------------------------------------------- */
+
+/* Decide by the current configuration, if there still is such an upstream. */
+static bool
+refresh(struct wr_session *s)
+{
+	struct wr_gen *now = s->px->gen;
+	const struct wr_upstream_conf *u;
+
+	if (s->gen == now)
+		return true;
+	u = wr_conf_upstream(now->conf, s->upstream->name);
+	if (u == NULL)
+		return false;
+	wr_gen_put(&s->gen);
+	s->gen = wr_gen_get(now);
+	s->upstream = u;
+	s->server = NULL;
+	/* What they said was copied when it was routed. */
+	s->listener = NULL;
+	s->rules = NULL;
+	return true;
+}
+
+static void
+back_off(struct wr_session *s)
+{
+	uint32_t ms = BACKOFF_MS;
+
+	for (unsigned i = 1; i < s->tries && ms < BACKOFF_MAX_MS; i++)
+		ms *= 2;
+	if (ms > BACKOFF_MAX_MS)
+		ms = BACKOFF_MAX_MS;
+	/* Not all at once. */
+	ms = ms / 2 + wr_random_below(&s->px->random, ms / 2 + 1);
+	if (wr_session_age_ms(s) - s->dial_ms + ms > DEADLINE_MS) {
+		wr_session_end(s, WR_END_WEIR_PICK_DEADLINE);
+		return;
+	}
+	wr_session_limit(s, ms);
+}
+
+static void
+none(struct wr_session *s)
+{
+	if (s->tries > 0) {
+		wr_session_end(s, wr_trouble_end(s->fault));
+		return;
+	}
+	wr_count(&wr_count_upstream(s->px, s->upstream->cell)->no_server, 1);
+	wr_session_end(s, WR_END_WEIR_PICK_NO_SERVER);
+}
+
+void
+wr_dial_pick(struct wr_session *s)
+{
+	if (!refresh(s)) {
+		wr_session_end(s, WR_END_WEIR_PICK_NO_UPSTREAM);
+		return;
+	}
+	if (s->wait) {
+		s->wait = false;
+		back_off(s);
+		return;
+	}
+	switch (wr_upstream_pick(s->px, s->upstream, s->tried, &s->server)) {
+	case WR_PICKED:
+		wr_session_go(s, WR_CONNECT);
+		break;
+	case WR_PICK_FULL:
+		wr_session_go(s, WR_QUEUE);
+		break;
+	case WR_PICK_TRIED:
+		s->tried = 0;
+		back_off(s);
+		break;
+	case WR_PICK_NONE:
+		none(s);
+		break;
+	}
+}
+
+/* -- Queue --------------------------------------------------------------- */
+
+void
+wr_dial_queue(struct wr_session *s)
+{
+	struct wr_upstream_count *n =
+	    wr_count_upstream(s->px, s->upstream->cell);
+
+	if (n->waiting >= QUEUE_MAX) {
+		wr_count(&n->queue_full, 1);
+		wr_session_end(s, WR_END_WEIR_QUEUE_FULL);
+		return;
+	}
+	s->upstream_cell = s->upstream->cell;
+	s->queued = true;
+	wr_count(&n->queued, 1);
+	wr_count(&n->waiting, 1);
+	wr_session_limit(s, s->upstream->timeouts.ms[WR_T_QUEUE]);
+}
+
+void
+wr_dial_queue_late(struct wr_session *s)
+{
+	wr_session_end(s, WR_END_WEIR_QUEUE_TIMEOUT);
+}
+
+/* False if its upstream is still full. */
+static bool
+admit(struct wr_session *s)
+{
+	enum wr_picked how;
+
+	if (!refresh(s)) {
+		wr_session_end(s, WR_END_WEIR_PICK_NO_UPSTREAM);
+		return true;
+	}
+	how = wr_upstream_pick(s->px, s->upstream, s->tried, &s->server);
+	if (how == WR_PICK_FULL)
+		return false;
+	wr_dial_leave(s);
+	if (how == WR_PICKED)
+		wr_session_go(s, WR_CONNECT);
+	else
+		wr_session_go(s, WR_PICK);
+	return true;
+}
+
+void
+wr_dial_admit(struct wr_proxy *px)
+{
+	const struct wr_upstream_conf *full = NULL;
+
+	wr_list_each_safe (n, &px->in[WR_QUEUE]) {
+		struct wr_session *s =
+		    wr_container_of(n, struct wr_session, link);
+
+		if (s->upstream != full && !admit(s))
+			full = s->upstream;
+	}
+}
+
+/* -- Connect ------------------------------------------------------------- */
+
+static int
+dial(struct wr_session *s, const struct wr_server_conf *sv)
+{
+	struct wr_conn *c = wr_session_conn(s, WR_SERVER);
+	struct wr_loop *l = s->px->loop;
+	struct wr_addr a = sv->addr;
+	int fd, err;
+
+	if (sv->client_port)
+		wr_addr_set_port(&a, s->port);
+	fd = wr_sock_stream(a.sa.sa_family);
+	if (fd < 0)
+		return fd;
+	err = wr_conn_init(l, c, WR_SERVER, fd);
+	if (err < 0) {
+		(void)close(fd);
+		return err;
+	}
+	s->open |= 1u << WR_SERVER;
+	return wr_connect(l, &c->sock, &a.sa, a.len, on_connect);
+}
+
+static void
+say(struct wr_session *s, int err)
+{
+	const struct wr_server_conf *sv = s->server;
+	struct wr_server_run *run = &s->px->servers[sv->cell];
+	uint64_t now_ms = wr_loop_now(s->px->loop);
+
+	if (run->said_ms != 0 && now_ms - run->said_ms < SAY_MS)
+		return;
+	run->said_ms = now_ms;
+	errno = -err;
+	if (wr_trouble_of(err) == WR_OURS)
+		wr_error("cannot connect to server %s of upstream %s", sv->name,
+		    sv->upstream->name);
+	else
+		wr_warn("server %s of upstream %s: connect", sv->name,
+		    sv->upstream->name);
+}
+
+/* This try is over. */
+static void
+give_up(struct wr_session *s, int err)
+{
+	s->fault = (int16_t)err;
+	if (wr_trouble_of(err) != WR_OURS)
+		wr_count(&wr_count_server(s->px, s->server_cell)->failures, 1);
+	say(s, err);
+	wr_dial_leave(s);
+	if (s->open & 1u << WR_SERVER)
+		wr_session_hang_up(s, WR_SERVER);
+	else
+		wr_dial_closed(s);
+}
+
+void
+wr_dial_connect(struct wr_session *s)
+{
+	const struct wr_server_conf *sv = s->server;
+	int err;
+
+	take(s, sv);
+	if (s->tries++ == 0)
+		s->dial_ms = wr_session_age_ms(s);
+	else
+		wr_count(
+		    &wr_count_upstream(s->px, s->upstream_cell)->retries, 1);
+	s->tried |= wr_server_bit(sv);
+	s->connect_us = clock_us();
+	err = dial(s, sv);
+	if (err < 0)
+		give_up(s, err);
+	else
+		wr_session_limit(s, sv->upstream->timeouts.ms[WR_T_CONNECT]);
+}
+
+void
+wr_dial_connect_late(struct wr_session *s)
+{
+	give_up(s, -ETIMEDOUT);
+}
+
+static void
+on_connect(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_session *s = wr_session_of(wr_conn_of_out(op));
+	struct wr_server_count *n;
+
+	(void)l;
+	if (d->res < 0) {
+		give_up(s, d->res);
+		return;
+	}
+	s->connect_us = clock_us() - s->connect_us;
+	s->connected = true;
+	n = wr_count_server(s->px, s->server_cell);
+	wr_count(&n->connects, 1);
+	wr_count(&n->connect_us, s->connect_us);
+	wr_session_limit(s, WR_OFF);
+	wr_session_ask(s, WR_ON_CONNECT, WR_RELAY);
+}
+
+void
+wr_dial_closed(struct wr_session *s)
+{
+	enum wr_trouble t = wr_trouble_of(s->fault);
+
+	if (t == WR_PERMANENT || s->tries >= TRIES) {
+		wr_session_end(s, wr_trouble_end(s->fault));
+		return;
+	}
+	/* Another server would fare no better, and this one is innocent. */
+	if (t == WR_OURS) {
+		s->wait = true;
+		s->tried &= ~wr_server_bit(s->server);
+	}
+	wr_session_go(s, WR_PICK);
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* door - see door.h. */
+#include "proxy/door.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/sock.h"
+#include "proxy/core.h"
+
+/* How long to wait for a descriptor if none of ours comes back before. */
+#define ERROR_MS 200
+
+static wr_done_fn on_accept;
+static wr_timer_fn on_error_over;
+static wr_close_fn on_closed;
+
+static const struct wr_listener_conf *
+conf_of(const struct wr_gen *g, uint32_t cell)
+{
+	const struct wr_conf *c = g->conf;
+
+	for (uint32_t i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i]->cell == cell)
+			return c->listeners[i];
+	return NULL;
+}
+
+/* Accept, stop accepting, or close: as things are. */
+static void
+arm(struct wr_door *door)
+{
+	struct wr_proxy *px = door->px;
+	bool accepts = door->sock.in.kind != WR_OP_NONE;
+	int err;
+
+	if (door->sock.closing)
+		return;
+	if (door->shutting && !accepts) {
+		wr_close(px->loop, &door->sock, on_closed);
+	} else if (door->shutting || px->hold != 0) {
+		/* What was accepted meanwhile is served. */
+		wr_cancel(px->loop, &door->sock.in);
+	} else if (!accepts) {
+		err = wr_accept(px->loop, &door->sock,
+		    door->shared ? WR_SHARED : 0, on_accept);
+		if (err < 0) {
+			errno = -err;
+			wr_error("accept on %s", door->text);
+			wr_doors_hold(px, WR_HOLD_ERROR, true);
+		}
+	}
+}
+
+static void
+arm_all(struct wr_proxy *px)
+{
+	wr_list_each_safe (n, &px->doors)
+		arm(wr_container_of(n, struct wr_door, link));
+}
+
+void
+wr_doors_hold(struct wr_proxy *px, unsigned why, bool on)
+{
+	unsigned before = px->hold;
+
+	if (on)
+		px->hold |= why;
+	else
+		px->hold &= ~why;
+	if (on && why == WR_HOLD_ERROR)
+		wr_timer_set(
+		    px->loop, &px->hold_timer, ERROR_MS, on_error_over);
+	if ((before == 0) != (px->hold == 0))
+		arm_all(px);
+}
+
+static void
+on_error_over(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_proxy *px = wr_container_of(t, struct wr_proxy, hold_timer);
+
+	(void)l;
+	wr_doors_hold(px, WR_HOLD_ERROR, false);
+}
+
+/* Errors of a connection that died while it waited, not of the door. */
+static bool
+is_passing(int err)
+{
+	switch (-err) {
+	case ECANCELED:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void
+on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_door *door =
+	    wr_container_of(wr_sock_of_in(op), struct wr_door, sock);
+	struct wr_proxy *px = door->px;
+
+	(void)l;
+	if (d->res >= 0) {
+		wr_session_accept(px, door, d->res, d->peer, d->peer_len);
+		if (px->sessions.used >= px->sessions_max)
+			wr_doors_hold(px, WR_HOLD_FULL, true);
+	} else if (!is_passing(d->res)) {
+		errno = -d->res;
+		wr_error("accept on %s: no more for a moment", door->text);
+		wr_doors_hold(px, WR_HOLD_ERROR, true);
+	}
+	if (!(d->flags & WR_MORE))
+		arm(door);
+}
+
+/* -- Open and close ------------------------------------------------------ */
+
+static void
+on_closed(struct wr_loop *l, struct wr_sock *k)
+{
+	struct wr_door *door = wr_container_of(k, struct wr_door, sock);
+	struct wr_proxy *px = door->px;
+	void (*done)(void *arg) = door->done;
+	void *arg = door->done_arg;
+
+	(void)l;
+	wr_list_remove(&door->link);
+	wr_gen_put(&door->gen);
+	free(door->text);
+	free(door);
+	if (done != NULL)
+		done(arg);
+	wr_proxy_freed(px);
+}
+
+static uint16_t
+port_of(int fd)
+{
+	struct wr_addr a;
+
+	return wr_sock_name(fd, &a) == 0 ? wr_addr_port(&a) : 0;
+}
+
+/* What sockets inherit from the one that accepted them. */
+static void
+set_options(struct wr_door *door)
+{
+	struct wr_proxy *px = door->px;
+	uint64_t unsent = px->gen->conf->events.unsent;
+
+	if (unsent > 0)
+		wr_sock_unsent(door->sock.fd, (uint32_t)unsent);
+	wr_hooks_listen(px, door->conf, door->sock.fd);
+}
+
+int
+wr_proxy_open(struct wr_proxy *px, struct wr_gen *g, uint32_t listener_cell,
+    const char *text, uint32_t shard, int fd, bool shared)
+{
+	const struct wr_listener_conf *c = conf_of(g, listener_cell);
+	struct wr_door *door = c != NULL ? calloc(1, sizeof(*door)) : NULL;
+	int err = c != NULL ? -ENOMEM : -ENOENT;
+
+	if (door != NULL && (door->text = strdup(text)) != NULL)
+		err = wr_sock_init(px->loop, &door->sock, fd);
+	if (err < 0) {
+		if (door != NULL)
+			free(door->text);
+		free(door);
+		(void)close(fd);
+		return err;
+	}
+	door->px = px;
+	door->gen = wr_gen_get(g);
+	door->conf = c;
+	door->cell = listener_cell;
+	door->shard = shard;
+	door->port = port_of(fd);
+	door->shared = shared;
+	wr_list_push(&px->doors, &door->link);
+	set_options(door);
+	arm(door);
+	return 0;
+}
+
+void
+wr_proxy_shut(struct wr_proxy *px, const char *text, uint32_t shard,
+    void (*done)(void *arg), void *arg)
+{
+	wr_list_each (n, &px->doors) {
+		struct wr_door *door = wr_container_of(n, struct wr_door, link);
+
+		if (door->shutting || door->shard != shard ||
+		    strcmp(door->text, text) != 0)
+			continue;
+		door->shutting = true;
+		door->done = done;
+		door->done_arg = arg;
+		arm(door);
+		return;
+	}
+	if (done != NULL)
+		done(arg);
+}
+
+void
+wr_doors_shut(struct wr_proxy *px)
+{
+	wr_list_each_safe (n, &px->doors) {
+		struct wr_door *door = wr_container_of(n, struct wr_door, link);
+
+		door->shutting = true;
+		arm(door);
+	}
+}
+
+void
+wr_doors_use(struct wr_proxy *px)
+{
+	wr_list_each (n, &px->doors) {
+		struct wr_door *door = wr_container_of(n, struct wr_door, link);
+		const struct wr_listener_conf *c = conf_of(px->gen, door->cell);
+
+		/* Gone: what still comes is served as it was until it is shut.
+		 */
+		if (c == NULL || door->sock.closing)
+			continue;
+		wr_gen_put(&door->gen);
+		door->gen = wr_gen_get(px->gen);
+		door->conf = c;
+		set_options(door);
+	}
+}
+
+void
+wr_proxy_pause(struct wr_proxy *px)
+{
+	wr_doors_hold(px, WR_HOLD_ASKED, true);
+}
+
+void
+wr_proxy_resume(struct wr_proxy *px)
+{
+	wr_doors_hold(px, WR_HOLD_ASKED, false);
+}

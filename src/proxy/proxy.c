@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* proxy - see proxy.h. */
+#include "proxy/proxy.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "proxy/core.h"
+#include "proxy/dial.h"
+#include "proxy/door.h"
+
+/* Clients that the kernel accepts before it hears that we are full. */
+#define OVERFLOW 1024
+
+/* While sessions are cut: so often some of them. */
+#define CUT_MS 10
+
+static wr_timer_fn on_drain_timer;
+
+/* -- Names --------------------------------------------------------------- */
+
+static void
+keep_name(char **names, uint32_t cell, const char *name)
+{
+	char *copy;
+
+	if (names[cell] != NULL && strcmp(names[cell], name) == 0)
+		return;
+	copy = strdup(name);
+	if (copy == NULL)
+		return; /* the old one, or none: only the log has it wrong */
+	free(names[cell]);
+	names[cell] = copy;
+}
+
+static void
+keep_names(struct wr_proxy *px)
+{
+	const struct wr_conf *c = px->gen->conf;
+
+	for (uint32_t i = 0; i < c->n_listeners; i++)
+		keep_name(px->listener_names, c->listeners[i]->cell,
+		    c->listeners[i]->name);
+	for (uint32_t i = 0; i < c->n_upstreams; i++) {
+		const struct wr_upstream_conf *u = c->upstreams[i];
+
+		keep_name(px->upstream_names, u->cell, u->name);
+		for (uint32_t j = 0; j < u->n_servers; j++)
+			keep_name(px->server_names, u->servers[j].cell,
+			    u->servers[j].name);
+	}
+}
+
+static void
+free_names(char **names, uint32_t n)
+{
+	for (uint32_t i = 0; names != NULL && i < n; i++)
+		free(names[i]);
+	free(names);
+}
+
+/* -- Everything that happens once a turn --------------------------------- */
+
+static void
+on_turn_end(struct wr_loop *l, struct wr_hook *h)
+{
+	struct wr_proxy *px = wr_container_of(h, struct wr_proxy, turn_end);
+
+	(void)l;
+	if (px->admit) {
+		px->admit = false;
+		wr_dial_admit(px);
+	}
+}
+
+/* Memory is short: end the session whose reader has been slow for longest. */
+static void
+on_pressure(struct wr_loop *l, void *arg)
+{
+	struct wr_proxy *px = arg;
+	struct wr_session *worst = NULL;
+	uint32_t worst_ms = 0, ms;
+
+	wr_list_each (n, &px->in[WR_RELAY]) {
+		struct wr_session *s =
+		    wr_container_of(n, struct wr_session, link);
+
+		for (unsigned side = 0; side < 2; side++) {
+			ms = wr_relay_stalled_ms(l, wr_session_conn(s, side));
+			if (ms <= worst_ms)
+				continue;
+			worst = s;
+			worst_ms = ms;
+		}
+	}
+	if (worst != NULL)
+		wr_session_end(worst, WR_END_WEIR_RELAY_BUFFERS);
+}
+
+/* -- Beginning and end --------------------------------------------------- */
+
+static int
+init(struct wr_proxy *px, const struct wr_proxy_opts *o, struct wr_gen *g)
+{
+	px->loop = o->loop;
+	px->stats = o->stats;
+	px->slot_index = o->slot;
+	px->slot = &o->stats->slots[o->slot];
+	px->modules = o->modules;
+	px->access_fd = o->access_fd;
+	px->sessions_max = o->sessions_max;
+	px->gen = wr_gen_get(g);
+	wr_list_init(&px->doors);
+	wr_list_init(&px->turn_end.link);
+	for (int i = 0; i < WR_STATES; i++)
+		wr_list_init(&px->in[i]);
+	px->servers = calloc(WR_SERVER_CELLS, sizeof(*px->servers));
+	px->server_names = calloc(WR_SERVER_CELLS, sizeof(char *));
+	px->upstream_names = calloc(WR_UPSTREAM_CELLS, sizeof(char *));
+	px->listener_names = calloc(WR_LISTENER_CELLS, sizeof(char *));
+	if (px->servers == NULL || px->server_names == NULL ||
+	    px->upstream_names == NULL || px->listener_names == NULL)
+		return -ENOMEM;
+	return wr_pool_init(&px->sessions, sizeof(struct wr_session), 64,
+	    o->sessions_max + OVERFLOW);
+}
+
+static int
+start_modules(struct wr_proxy *px)
+{
+	int err;
+
+	for (unsigned i = 0; px->modules[i] != NULL; i++) {
+		if (px->modules[i]->worker_start == NULL)
+			continue;
+		err = px->modules[i]->worker_start(px);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}
+
+struct wr_proxy *
+wr_proxy_new(const struct wr_proxy_opts *o, struct wr_gen *g)
+{
+	struct wr_proxy *px = calloc(1, sizeof(*px));
+	struct timespec ts;
+	int err;
+
+	if (px == NULL)
+		return NULL;
+	err = init(px, o, g);
+	if (err == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &ts);
+		wr_random_seed(&px->random,
+		    (uint64_t)ts.tv_nsec * (o->slot + 1) + o->slot);
+		wr_hooks_init(px);
+		keep_names(px);
+		err = start_modules(px);
+	}
+	if (err < 0) {
+		wr_proxy_free(&px);
+		errno = -err;
+		return NULL;
+	}
+	px->turn_end.fn = on_turn_end;
+	wr_loop_at_end(px->loop, &px->turn_end);
+	wr_loop_on_pressure(px->loop, on_pressure, px);
+	return px;
+}
+
+void
+wr_proxy_free(struct wr_proxy **pp)
+{
+	struct wr_proxy *px = *pp;
+
+	if (px == NULL)
+		return;
+	assert(wr_list_empty(&px->doors));
+	for (unsigned i = 0; px->modules[i] != NULL; i++)
+		if (px->modules[i]->worker_exit != NULL)
+			px->modules[i]->worker_exit(px);
+	wr_timer_stop(px->loop, &px->hold_timer);
+	wr_timer_stop(px->loop, &px->drain_timer);
+	wr_loop_hook_stop(&px->turn_end);
+	wr_loop_on_pressure(px->loop, NULL, NULL);
+	if (px->sessions.mem != NULL)
+		wr_pool_fini(&px->sessions);
+	free_names(px->server_names, WR_SERVER_CELLS);
+	free_names(px->upstream_names, WR_UPSTREAM_CELLS);
+	free_names(px->listener_names, WR_LISTENER_CELLS);
+	free(px->servers);
+	wr_gen_put(&px->gen);
+	free(px);
+	*pp = NULL;
+}
+
+void
+wr_proxy_use(struct wr_proxy *px, struct wr_gen *g)
+{
+	struct wr_gen *old = px->gen;
+
+	px->gen = wr_gen_get(g);
+	wr_store(&px->slot->generation, (uint32_t)g->generation);
+	keep_names(px);
+	wr_doors_use(px);
+	for (unsigned i = 0; px->modules[i] != NULL; i++)
+		if (px->modules[i]->worker_use != NULL)
+			px->modules[i]->worker_use(px, g->conf);
+	wr_gen_put(&old);
+	px->admit = true;
+}
+
+uint32_t
+wr_proxy_sessions(const struct wr_proxy *px)
+{
+	return px->sessions.used;
+}
+
+void
+wr_proxy_wake(struct wr_proxy *px)
+{
+	px->admit = true;
+}
+
+void
+wr_proxy_access_fd(struct wr_proxy *px, int fd)
+{
+	px->access_fd = fd;
+}
+
+/* -- Draining ------------------------------------------------------------ */
+
+static void
+end_up_to(struct wr_proxy *px, uint32_t n, enum wr_end why)
+{
+	for (int i = 0; i < WR_END && n > 0; i++) {
+		while (n > 0 && !wr_list_empty(&px->in[i])) {
+			wr_session_end(
+			    wr_container_of(wr_list_first(&px->in[i]),
+				struct wr_session, link),
+			    why);
+			n--;
+		}
+	}
+}
+
+static void
+tell_idle(struct wr_proxy *px)
+{
+	wr_idle_fn *idle = px->idle;
+
+	if (idle == NULL || px->sessions.used > 0 || !wr_list_empty(&px->doors))
+		return;
+	px->idle = NULL;
+	wr_timer_stop(px->loop, &px->drain_timer);
+	idle(px->idle_arg);
+}
+
+void
+wr_proxy_freed(struct wr_proxy *px)
+{
+	/* Not for every single one when there are many. */
+	uint32_t low = px->sessions_max - px->sessions_max / 64;
+
+	if (px->hold & WR_HOLD_FULL && px->sessions.used < low)
+		wr_doors_hold(px, WR_HOLD_FULL, false);
+	if (px->hold & WR_HOLD_ERROR)
+		wr_doors_hold(px, WR_HOLD_ERROR, false);
+	tell_idle(px);
+}
+
+static uint32_t
+top_timeout(const struct wr_proxy *px, enum wr_timeout t)
+{
+	return px->gen->conf->timeouts.ms[t];
+}
+
+/* A share of those that are left, so that all are gone in time. */
+static void
+cut(struct wr_proxy *px)
+{
+	uint64_t now_ms = wr_loop_now(px->loop);
+	uint64_t left_ms = px->cut_by_ms > now_ms ? px->cut_by_ms - now_ms : 0;
+	uint64_t n = px->sessions.used;
+
+	if (left_ms > 0)
+		n = (n * CUT_MS + left_ms - 1) / left_ms;
+	end_up_to(px, (uint32_t)n, WR_END_WEIR_RELAY_DRAIN);
+	if (left_ms > 0)
+		wr_timer_set(
+		    px->loop, &px->drain_timer, CUT_MS, on_drain_timer);
+}
+
+static void
+close_doors(struct wr_proxy *px)
+{
+	uint32_t drain_ms = top_timeout(px, WR_T_DRAIN);
+
+	px->drain = WR_DRAIN_WAIT;
+	if (drain_ms != WR_OFF)
+		wr_timer_set(
+		    px->loop, &px->drain_timer, drain_ms, on_drain_timer);
+	wr_doors_shut(px);
+}
+
+static void
+on_drain_timer(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_proxy *px = wr_container_of(t, struct wr_proxy, drain_timer);
+	uint32_t spread_ms = top_timeout(px, WR_T_SPREAD);
+
+	if (px->drain == WR_DRAIN_GRACE) {
+		close_doors(px);
+		return;
+	}
+	if (px->drain == WR_DRAIN_WAIT) {
+		px->drain = WR_DRAIN_CUT;
+		px->cut_by_ms = wr_loop_now(l);
+		if (spread_ms != WR_OFF)
+			px->cut_by_ms += spread_ms;
+	}
+	cut(px);
+}
+
+void
+wr_proxy_drain(struct wr_proxy *px, void (*done)(void *arg), void *arg)
+{
+	uint32_t grace_ms = top_timeout(px, WR_T_GRACE);
+
+	px->idle = done;
+	px->idle_arg = arg;
+	if (grace_ms != 0 && grace_ms != WR_OFF) {
+		px->drain = WR_DRAIN_GRACE;
+		wr_timer_set(
+		    px->loop, &px->drain_timer, grace_ms, on_drain_timer);
+		return;
+	}
+	close_doors(px);
+	tell_idle(px);
+}
+
+void
+wr_proxy_undrain(struct wr_proxy *px)
+{
+	px->drain = WR_DRAIN_NOT;
+	px->idle = NULL;
+	wr_timer_stop(px->loop, &px->drain_timer);
+}
+
+void
+wr_proxy_stop(struct wr_proxy *px, void (*done)(void *arg), void *arg)
+{
+	px->idle = done;
+	px->idle_arg = arg;
+	px->drain = WR_DRAIN_CUT;
+	wr_timer_stop(px->loop, &px->drain_timer);
+	wr_doors_shut(px);
+	end_up_to(px, px->sessions.used, WR_END_WEIR_STOP);
+	tell_idle(px);
+}

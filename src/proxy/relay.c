@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* relay - two pumps; see relay.h. */
+#include "proxy/relay.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "conf/key.h"
+#include "io/sock.h"
+
+/* While a reader is slow, no more than this waits for it in our memory. */
+#define SLOW_BYTES 4096u
+/* Whoever is sent this much at once is worth a system call of its own. */
+#define BULK_BYTES 32768
+/* How often a stalled send is looked at, in parts of its time-out. */
+#define LOOKS       8
+#define LOOK_MIN_MS 10
+
+static wr_done_fn on_recv, on_send;
+static wr_timer_fn on_timer;
+
+static inline uint32_t
+clock_ms(const struct wr_loop *l)
+{
+	return (uint32_t)wr_loop_now(l);
+}
+
+static inline struct wr_relay *
+relay_of(struct wr_conn *c)
+{
+	return wr_container_of(c - c->side, struct wr_relay, end[0]);
+}
+
+static inline struct wr_conn *
+other(struct wr_conn *c)
+{
+	return c->side == WR_CLIENT ? c + 1 : c - 1;
+}
+
+static inline uint32_t
+later(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0 ? a : b;
+}
+
+static void
+finish(struct wr_loop *l, struct wr_relay *r)
+{
+	wr_relay_done_fn *done = r->done;
+
+	wr_timer_stop(l, &r->timer);
+	r->done = NULL;
+	done(l, r);
+}
+
+/* -- Errors -------------------------------------------------------------- */
+
+static const enum wr_end resets[] = { WR_END_CLIENT_RELAY_RESET,
+	WR_END_SERVER_RELAY_RESET };
+static const enum wr_end losses[] = { WR_END_CLIENT_RELAY_LOST,
+	WR_END_SERVER_RELAY_LOST };
+static const enum wr_end ends[] = { WR_END_CLIENT_RELAY_EOF,
+	WR_END_SERVER_RELAY_EOF };
+
+static enum wr_end
+reason(int err, enum wr_side side)
+{
+	switch (-err) {
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENETUNREACH:
+	case ENETDOWN:
+		return losses[side];
+	case ENOMEM:
+	case ENOBUFS:
+		return WR_END_WEIR_ANY_ERROR;
+	default:
+		return resets[side];
+	}
+}
+
+/* The first reason is the one that counts. */
+static void
+blame(struct wr_relay *r, int err, enum wr_side side)
+{
+	if (r->err != 0)
+		return;
+	r->err = err;
+	r->why = (uint8_t)reason(err, side);
+}
+
+/* Nothing more will come from `c`, and what came may not all be here. */
+static void
+tear(struct wr_loop *l, struct wr_conn *c, int err)
+{
+	struct wr_relay *r = relay_of(c);
+
+	blame(r, err, c->side);
+	r->torn |= (uint8_t)(1u << c->side);
+	finish(l, r);
+}
+
+/* -- Pumps --------------------------------------------------------------- */
+
+static void
+pump_recv(struct wr_loop *l, struct wr_conn *c)
+{
+	int err = wr_conn_recv(l, c, other(c)->slow ? SLOW_BYTES : 0,
+	    c->hint ? 0 : WR_COLD, on_recv);
+
+	if (err < 0)
+		tear(l, c, err);
+}
+
+/* Pass a clean end on: the other direction may still have work. */
+static void
+pump_end(struct wr_loop *l, struct wr_conn *c)
+{
+	struct wr_relay *r = relay_of(c);
+
+	c->over = true;
+	if (r->why == WR_END_NONE)
+		r->why = (uint8_t)ends[c->side];
+	if (other(c)->over) {
+		finish(l, r);
+		return;
+	}
+	r->half_ms = clock_ms(l);
+	/* If it fails, the other end is gone and will say so itself. */
+	(void)!wr_conn_shutdown(l, other(c));
+	wr_relay_look(l, r);
+}
+
+/*
+ * `c` takes no more.  What it said before may still be on its way (an answer
+ * that made the rest of the question needless), so its own pump goes on; it
+ * cannot go on for long.
+ */
+static void
+pump_refused(struct wr_loop *l, struct wr_conn *c, int err)
+{
+	struct wr_relay *r = relay_of(c);
+
+	blame(r, err, c->side);
+	r->torn |= (uint8_t)(1u << other(c)->side);
+	r->deaf |= (uint8_t)(1u << other(c)->side);
+	other(c)->over = true;
+	if (c->over || r->why != resets[c->side]) {
+		finish(l, r);
+		return;
+	}
+	r->half_ms = clock_ms(l);
+	wr_relay_look(l, r);
+}
+
+/* Something came after a silence in which the timer may have gone to sleep. */
+static void
+wake(struct wr_loop *l, struct wr_relay *r)
+{
+	uint64_t due_ms = wr_loop_now(l) + r->nap_ms;
+
+	if (!wr_timer_is_set(&r->timer) || r->timer.due_ms > due_ms)
+		wr_timer_set(l, &r->timer, r->nap_ms, on_timer);
+}
+
+static void
+on_recv(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_conn *c = wr_conn_of_in(op);
+	struct wr_conn *to = other(c);
+	uint32_t now = clock_ms(l);
+	int err;
+
+	if (d->res <= 0) {
+		if (d->res == 0)
+			pump_end(l, c);
+		else
+			tear(l, c, d->res);
+		return;
+	}
+	if (now - c->in_ms >= relay_of(c)->nap_ms)
+		wake(l, relay_of(c));
+	c->in_ms = now;
+	c->hint = d->flags & WR_HINT;
+	if (d->res >= BULK_BYTES && !to->bulk) {
+		to->bulk = true;
+		if (relay_of(c)->unsent != 0)
+			wr_sock_unsent(to->sock.fd, relay_of(c)->unsent);
+	}
+	err = wr_conn_send(l, to, &d->in, 1, 0, on_send);
+	if (err < 0)
+		pump_refused(l, to, err);
+}
+
+static void
+on_send(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_conn *c = wr_conn_of_out(op);
+	struct wr_conn *from = other(c);
+
+	if (d->res < 0) {
+		from->bytes += c->sock.sent;
+		pump_refused(l, c, d->res);
+		return;
+	}
+	from->bytes += (uint64_t)d->res;
+	c->out_ms = clock_ms(l);
+	c->slow = d->flags & WR_SHORT;
+	pump_recv(l, from);
+}
+
+/* -- Time-outs ----------------------------------------------------------- */
+
+/* The time-out that is over first. */
+struct first {
+	uint32_t now;
+	uint32_t left_ms; /* WR_OFF: none */
+	enum wr_end why;
+};
+
+static void
+consider(struct first *f, uint32_t since, uint32_t limit, enum wr_end why)
+{
+	uint32_t age = f->now - since;
+	uint32_t left = age >= limit ? 0 : limit - age;
+
+	if (limit == WR_OFF || left >= f->left_ms)
+		return;
+	f->left_ms = left;
+	f->why = why;
+}
+
+static inline bool
+sends(const struct wr_conn *c)
+{
+	return c->sock.out.kind != WR_OP_NONE;
+}
+
+/* Since when bytes wait for `c` without one being taken. */
+static uint32_t
+stalled_since(const struct wr_conn *c)
+{
+	const struct wr_conn *from = c->side == WR_CLIENT ? c + 1 : c - 1;
+
+	return later(c->out_ms, from->in_ms);
+}
+
+uint32_t
+wr_relay_stalled_ms(const struct wr_loop *l, const struct wr_conn *c)
+{
+	return sends(c) ? clock_ms(l) - stalled_since(c) : 0;
+}
+
+static void
+consider_side(struct wr_relay *r, struct wr_conn *c, struct first *f)
+{
+	static const enum wr_end stalls[] = { WR_END_CLIENT_RELAY_SEND,
+		WR_END_SERVER_RELAY_SEND };
+	static const enum wr_end idles[] = { WR_END_CLIENT_RELAY_IDLE,
+		WR_END_SERVER_RELAY_IDLE };
+
+	if (sends(c)) {
+		/* A long send moves in steps that nobody tells us of. */
+		if (c->sock.sent != c->seen) {
+			c->seen = c->sock.sent;
+			c->out_ms = f->now;
+		}
+		consider(f, stalled_since(c), r->limits.send, stalls[c->side]);
+	}
+	if (!c->over)
+		consider(
+		    f, c->in_ms, r->limits.side_idle[c->side], idles[c->side]);
+}
+
+/* When a byte last moved. */
+static uint32_t
+moved(const struct wr_relay *r)
+{
+	return later(later(r->end[0].in_ms, r->end[0].out_ms),
+	    later(r->end[1].in_ms, r->end[1].out_ms));
+}
+
+static void
+consider_all(struct wr_relay *r, struct first *f)
+{
+	struct wr_conn *client = &r->end[WR_CLIENT];
+	struct wr_conn *server = &r->end[WR_SERVER];
+
+	consider_side(r, client, f);
+	consider_side(r, server, f);
+	if (client->bytes > 0 && server->bytes == 0 && !sends(client) &&
+	    !sends(server))
+		consider(f, server->out_ms, r->limits.first_byte,
+		    WR_END_SERVER_RELAY_FIRST);
+	if (client->over || server->over)
+		consider(f, later(r->half_ms, moved(r)), r->limits.half_close,
+		    client->over ? WR_END_SERVER_RELAY_HALF
+				 : WR_END_CLIENT_RELAY_HALF);
+	consider(f, moved(r), r->limits.idle, WR_END_WEIR_RELAY_IDLE);
+	consider(
+	    f, r->start_ms, r->limits.lifetime, WR_END_WEIR_RELAY_LIFETIME);
+}
+
+static void
+on_timer(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_relay *r = wr_container_of(t, struct wr_relay, timer);
+	struct first f = { clock_ms(l), WR_OFF, WR_END_NONE };
+	bool awake;
+
+	consider_all(r, &f);
+	if (f.left_ms == 0) {
+		r->why = (uint8_t)f.why;
+		finish(l, r);
+		return;
+	}
+	awake = sends(&r->end[0]) || sends(&r->end[1]) ||
+		f.now - moved(r) < r->nap_ms;
+	if (awake && r->nap_ms < f.left_ms)
+		f.left_ms = r->nap_ms;
+	if (f.left_ms != WR_OFF)
+		wr_timer_set(l, t, f.left_ms, on_timer);
+	else
+		wr_timer_stop(l, t);
+}
+
+static void
+set_nap(struct wr_relay *r)
+{
+	uint32_t nap = WR_OFF;
+
+	if (r->limits.send != WR_OFF) {
+		nap = r->limits.send / LOOKS;
+		if (nap < LOOK_MIN_MS)
+			nap = LOOK_MIN_MS;
+	}
+	r->nap_ms = r->limits.first_byte < nap ? r->limits.first_byte : nap;
+}
+
+void
+wr_relay_look(struct wr_loop *l, struct wr_relay *r)
+{
+	set_nap(r);
+	on_timer(l, &r->timer);
+}
+
+/* -- Start --------------------------------------------------------------- */
+
+void
+wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_done_fn *done)
+{
+	uint32_t now = clock_ms(l);
+
+	r->done = done;
+	r->err = 0;
+	r->why = WR_END_NONE;
+	r->torn = r->deaf = 0;
+	for (int i = 0; i < 2; i++) {
+		assert(r->end[i].side == i);
+		r->end[i].in_ms = r->end[i].out_ms = now;
+	}
+	/* Most clients have spoken by now, most servers wait for that. */
+	r->end[WR_CLIENT].hint = true;
+	pump_recv(l, &r->end[WR_CLIENT]);
+	if (r->done != NULL)
+		pump_recv(l, &r->end[WR_SERVER]);
+	if (r->done != NULL)
+		wr_relay_look(l, r);
+}

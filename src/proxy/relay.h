@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * relay - pass bytes both ways between two ends until both are done.
+ *
+ * A relay is two pumps.  A pump either receives or sends, never both, so a
+ * slow reader holds back a fast writer with no code to say so.  What one end
+ * has ended is ended towards the other as soon as all was delivered.
+ *
+ * Time costs nothing per message: an end notes when it last moved, and one
+ * timer looks at the notes when the first of the time-outs could be over.
+ */
+#ifndef WR_RELAY_H
+#define WR_RELAY_H
+
+#include "proxy/conn.h"
+#include "proxy/end.h"
+
+struct wr_relay;
+typedef void wr_relay_done_fn(struct wr_loop *l, struct wr_relay *r);
+
+/* Milliseconds, or WR_OFF. */
+struct wr_limits {
+	uint32_t idle;         /* no byte either way */
+	uint32_t side_idle[2]; /* no byte from this side */
+	uint32_t send;         /* a side takes no byte that we have for it */
+	uint32_t half_close;   /* one side has ended, the other is idle */
+	uint32_t first_byte;   /* the server says nothing to what it got */
+	uint32_t lifetime;     /* since start_ms */
+};
+
+struct wr_relay {
+	struct wr_conn end[2]; /* by enum wr_side; initialised by the caller */
+	struct wr_timer timer; /* the caller's while the relay does not run */
+	wr_relay_done_fn *done;
+	struct wr_limits limits; /* set by the caller */
+	uint32_t start_ms;       /* set by the caller: when lifetime began */
+	uint32_t unsent;         /* set by the caller: what the kernel may
+				    hold for a slow reader, 0: its choice */
+	uint32_t half_ms;        /* when the first side ended */
+	uint32_t nap_ms;         /* silence after which the timer sleeps */
+	/* The result. */
+	int err;      /* the error behind `why`, or 0 */
+	uint8_t why;  /* enum wr_end */
+	uint8_t torn; /* bit of each side of which bytes may be lost */
+	uint8_t deaf; /* bit of each side that may talk on to nobody */
+};
+
+/*
+ * Start passing bytes between two connected ends with nothing in flight.
+ * `done` runs once, when the relay is over, perhaps before this returns.
+ * Operations may then still be in flight, so that an end can only be closed,
+ * but for one that is in `deaf`: nothing goes out to it.
+ */
+void
+wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_done_fn *done);
+
+/* Limits were changed, or a side was given other limits: look at the clock. */
+void wr_relay_look(struct wr_loop *l, struct wr_relay *r);
+
+/* For how long an end has not taken bytes that are there for it; 0: none are,
+ * or it has just taken some. */
+uint32_t wr_relay_stalled_ms(const struct wr_loop *l, const struct wr_conn *c);
+
+#endif

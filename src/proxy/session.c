@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* session - the table of states, and the ways in and out; see session.h. */
+#include "proxy/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "io/sock.h"
+#include "proxy/core.h"
+#include "proxy/dial.h"
+#include "proxy/door.h"
+#include "proxy/reply.h"
+#include "proxy/route.h"
+
+#define TO(state) (1u << (state))
+
+static void greet(struct wr_session *s);
+static void route(struct wr_session *s);
+static void relay(struct wr_session *s);
+static void end(struct wr_session *s);
+static wr_timer_fn on_late;
+static wr_close_fn on_closed;
+
+static const struct {
+	const char *name;
+	unsigned next; /* where it may go */
+	void (*enter)(struct wr_session *s);
+	void (*late)(struct wr_session *s); /* its time is over */
+} states[WR_STATES] = {
+	[WR_ACCEPT] = { "accept", TO(WR_GREET), NULL, NULL },
+	[WR_GREET] = { "greet", TO(WR_ROUTE) | TO(WR_END), greet, NULL },
+	[WR_ROUTE] = { "route", TO(WR_PREREAD) | TO(WR_PICK) | TO(WR_END),
+	    route, NULL },
+	[WR_PREREAD] = { "preread", TO(WR_ANSWER) | TO(WR_END), wr_reply_read,
+	    wr_reply_read_late },
+	[WR_PICK] = { "pick", TO(WR_QUEUE) | TO(WR_CONNECT) | TO(WR_END),
+	    wr_dial_pick, wr_dial_pick }, /* late: the back-off is over */
+	[WR_QUEUE] = { "queue", TO(WR_PICK) | TO(WR_CONNECT) | TO(WR_END),
+	    wr_dial_queue, wr_dial_queue_late },
+	[WR_CONNECT] = { "connect", TO(WR_PICK) | TO(WR_RELAY) | TO(WR_END),
+	    wr_dial_connect, wr_dial_connect_late },
+	[WR_RELAY] = { "relay", TO(WR_LINGER) | TO(WR_END), relay, NULL },
+	[WR_ANSWER] = { "answer", TO(WR_LINGER) | TO(WR_END), wr_reply_answer,
+	    wr_reply_answer_late },
+	[WR_LINGER] = { "linger", TO(WR_END), wr_reply_linger,
+	    wr_reply_linger_late },
+	[WR_END] = { "end", 0, end, NULL },
+};
+
+/* The only place where a session changes state. */
+void
+wr_session_go(struct wr_session *s, enum wr_state to)
+{
+	struct wr_proxy *px = s->px;
+
+	assert(states[s->state].next & TO(to));
+	wr_list_remove(&s->link);
+	wr_list_push(&px->in[to], &s->link);
+	s->state = (uint8_t)to;
+	wr_timer_stop(px->loop, &s->relay.timer);
+	states[to].enter(s);
+}
+
+const char *
+wr_state_name(enum wr_state state)
+{
+	assert(state < WR_STATES);
+	return states[state].name;
+}
+
+void
+wr_session_end(struct wr_session *s, enum wr_end why)
+{
+	if (s->state == WR_END)
+		return;
+	if (s->end == WR_END_NONE)
+		s->end = (uint8_t)why;
+	wr_session_go(s, WR_END);
+}
+
+/* -- Time ---------------------------------------------------------------- */
+
+static void
+on_late(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_session *s =
+	    wr_container_of(t, struct wr_session, relay.timer);
+
+	(void)l;
+	states[s->state].late(s);
+}
+
+void
+wr_session_limit(struct wr_session *s, uint32_t ms)
+{
+	if (ms == WR_OFF)
+		wr_timer_stop(s->px->loop, &s->relay.timer);
+	else
+		wr_timer_set(s->px->loop, &s->relay.timer, ms, on_late);
+}
+
+uint32_t
+wr_session_age_ms(const struct wr_session *s)
+{
+	return wr_proxy_now(s->px) - s->relay.start_ms;
+}
+
+/* -- Beginning ----------------------------------------------------------- */
+
+static struct wr_session *
+new_session(struct wr_proxy *px, const struct wr_door *door)
+{
+	struct wr_session *s = wr_pool_get(&px->sessions);
+
+	if (s == NULL)
+		return NULL;
+	memset(s, 0, sizeof(*s));
+	wr_list_init(&s->link);
+	s->px = px;
+	s->gen = wr_gen_get(door->gen);
+	s->listener = door->conf;
+	s->rules = &door->conf->rules;
+	s->listener_cell = door->cell;
+	s->upstream_cell = s->server_cell = WR_OFF;
+	s->port = door->port;
+	s->relay.start_ms = wr_proxy_now(px);
+	s->relay.end[WR_SERVER].side = WR_SERVER;
+	s->relay.end[WR_SERVER].sock.fd = -1;
+	return s;
+}
+
+void
+wr_session_accept(struct wr_proxy *px, const struct wr_door *door, int fd,
+    const struct sockaddr *peer, socklen_t peer_len)
+{
+	struct wr_listener_count *n = wr_count_listener(px, door->cell);
+	struct wr_session *s = new_session(px, door);
+
+	wr_count(&n->accepted, 1);
+	if (s == NULL || wr_conn_init(px->loop, &s->relay.end[WR_CLIENT],
+			     WR_CLIENT, fd) < 0) {
+		wr_count(&n->refused, 1);
+		if (s != NULL) {
+			wr_gen_put(&s->gen);
+			wr_pool_put(&px->sessions, s);
+		}
+		(void)close(fd);
+		return;
+	}
+	s->open = 1u << WR_CLIENT;
+	if (peer != NULL)
+		s->client_ip = wr_ip_of(peer, peer_len);
+	wr_count(&n->active, 1);
+	wr_count(&px->slot->accepted, 1);
+	wr_store(&px->slot->sessions, px->sessions.used);
+	wr_session_go(s, WR_GREET);
+}
+
+const struct wr_ip *
+wr_session_client(struct wr_session *s)
+{
+	struct wr_addr a;
+
+	if (s->client_ip.family == 0) {
+		if (wr_sock_peer(s->relay.end[WR_CLIENT].sock.fd, &a) == 0)
+			s->client_ip = wr_ip_of(&a.sa, a.len);
+		/* One that cannot be told is asked for once only. */
+		if (s->client_ip.family == 0)
+			s->client_ip.family = AF_UNIX;
+	}
+	return &s->client_ip;
+}
+
+void
+wr_session_ask(struct wr_session *s, enum wr_hook_at at, enum wr_state next)
+{
+	switch (wr_hooks_run(s, at)) {
+	case WR_NEXT:
+		wr_session_go(s, next);
+		break;
+	case WR_DENY:
+		assert(s->end != WR_END_NONE);
+		wr_session_end(s, s->end);
+		break;
+	case WR_WAIT:
+		break;
+	}
+}
+
+static void
+greet(struct wr_session *s)
+{
+	wr_session_ask(s, WR_ON_ACCEPT, WR_ROUTE);
+}
+
+/* -- Route --------------------------------------------------------------- */
+
+static void
+copy_rules(struct wr_session *s)
+{
+	const uint32_t *ms = s->rules->timeouts.ms;
+
+	s->log = s->rules->access_log;
+	s->linger_ms = ms[WR_T_LINGER];
+	s->relay.limits = (struct wr_limits){
+		.idle = ms[WR_T_IDLE],
+		.side_idle = { ms[WR_T_CLIENT_IDLE], ms[WR_T_SERVER_IDLE] },
+		.send = ms[WR_T_SEND],
+		.half_close = ms[WR_T_HALF_CLOSE],
+		.first_byte = WR_OFF,
+		.lifetime = ms[WR_T_LIFETIME],
+	};
+}
+
+static void
+serve(struct wr_session *s)
+{
+	if (!wr_hooks_serve(s))
+		wr_session_end(s, WR_END_WEIR_ROUTE_NONE);
+}
+
+static void
+ask_route(struct wr_session *s)
+{
+	switch (wr_hooks_run(s, WR_ON_ROUTE)) {
+	case WR_NEXT:
+		serve(s);
+		break;
+	case WR_DENY:
+		assert(s->end != WR_END_NONE);
+		wr_session_end(s, s->end);
+		break;
+	case WR_WAIT:
+		break;
+	}
+}
+
+static void
+route(struct wr_session *s)
+{
+	const struct wr_listener_conf *c = s->listener;
+	struct wr_route_facts facts = { .port = s->port };
+	struct wr_routed to = { c->upstream, c->answer, &c->rules };
+
+	if (c->n_routes > 0) {
+		facts.client = wr_session_client(s);
+		to = wr_route_find(c, &facts);
+	}
+	s->upstream = to.upstream;
+	s->answer = to.answer;
+	s->rules = to.rules;
+	copy_rules(s);
+	/* The listener's own rules were asked when the client was greeted. */
+	if (s->rules == &c->rules)
+		serve(s);
+	else
+		ask_route(s);
+}
+
+void
+wr_session_resume(struct wr_session *s, bool go_on)
+{
+	assert(s->hook > 0);
+	if (!go_on)
+		wr_session_end(s, s->end);
+	else if (s->state == WR_GREET)
+		wr_session_ask(s, WR_ON_ACCEPT, WR_ROUTE);
+	else if (s->state == WR_ROUTE)
+		ask_route(s);
+	else
+		wr_session_ask(s, WR_ON_CONNECT, WR_RELAY);
+}
+
+/* -- Relay --------------------------------------------------------------- */
+
+static void
+on_relayed(struct wr_loop *l, struct wr_relay *r)
+{
+	struct wr_session *s = wr_container_of(r, struct wr_session, relay);
+
+	(void)l;
+	if (r->why == WR_END_WEIR_ANY_ERROR) {
+		errno = -r->err;
+		wr_error("relay");
+	}
+	s->end = r->why;
+	if (r->deaf & 1u << WR_CLIENT && !(r->torn & 1u << WR_SERVER))
+		wr_session_go(s, WR_LINGER);
+	else
+		wr_session_end(s, s->end);
+}
+
+static void
+relay(struct wr_session *s)
+{
+	s->relay.unsent = (uint32_t)s->gen->conf->events.unsent;
+	/* From here on it lives on copies. */
+	s->listener = NULL;
+	s->rules = NULL;
+	s->upstream = NULL;
+	s->server = NULL;
+	wr_gen_put(&s->gen);
+	wr_relay_start(s->px->loop, &s->relay, on_relayed);
+}
+
+/* -- End ----------------------------------------------------------------- */
+
+void
+wr_session_hang_up(struct wr_session *s, enum wr_side side)
+{
+	struct wr_conn *c = wr_session_conn(s, side);
+	unsigned from_other = 1u << (1 - side);
+	bool reset;
+
+	if (c->sock.closing)
+		return;
+	/* What did not get all that was meant for it must not see an end. */
+	reset = s->relay.torn & from_other || c->sock.out.kind == WR_OP_SEND;
+	wr_conn_close(s->px->loop, c, reset, on_closed);
+}
+
+static void
+free_session(struct wr_session *s)
+{
+	struct wr_proxy *px = s->px;
+
+	wr_list_remove(&s->link);
+	wr_count(
+	    &wr_count_listener(px, s->listener_cell)->active, (uint64_t)-1);
+	wr_pool_put(&px->sessions, s);
+	wr_store(&px->slot->sessions, px->sessions.used);
+	wr_proxy_freed(px);
+}
+
+/* Here, at the end of a turn and with nothing in flight, it dies. */
+static void
+on_closed(struct wr_loop *l, struct wr_sock *k)
+{
+	struct wr_conn *c = wr_conn_of_sock(k);
+	struct wr_session *s = wr_session_of(c);
+
+	(void)l;
+	s->open &= (uint8_t) ~(1u << c->side);
+	if (s->state == WR_CONNECT)
+		wr_dial_closed(s);
+	else if (s->state == WR_END && s->open == 0)
+		free_session(s);
+}
+
+/* A send that is cut short has delivered something too. */
+static void
+count_unfinished(struct wr_session *s)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		const struct wr_sock *k = &s->relay.end[side].sock;
+
+		if (k->out.kind == WR_OP_SEND)
+			s->relay.end[1 - side].bytes += k->sent;
+	}
+}
+
+static void
+count_bytes(struct wr_session *s)
+{
+	struct wr_listener_count *ln =
+	    wr_count_listener(s->px, s->listener_cell);
+	uint64_t up = s->relay.end[WR_CLIENT].bytes;
+	uint64_t down = s->relay.end[WR_SERVER].bytes;
+	struct wr_server_count *sn;
+
+	wr_count(&ln->bytes_in, up);
+	wr_count(&ln->bytes_out, down);
+	if (s->server_cell == WR_OFF)
+		return;
+	sn = wr_count_server(s->px, s->server_cell);
+	wr_count(&sn->bytes_in, up);
+	wr_count(&sn->bytes_out, down);
+}
+
+static void
+end(struct wr_session *s)
+{
+	count_unfinished(s);
+	count_bytes(s);
+	wr_count(&s->px->slot->ends[s->end], 1);
+	wr_hooks_end(s);
+	wr_dial_leave(s);
+	if (s->gen != NULL)
+		wr_gen_put(&s->gen);
+	for (unsigned side = 0; side < 2; side++)
+		if (s->open & 1u << side)
+			wr_session_hang_up(s, side);
+}

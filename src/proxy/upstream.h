@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * upstream - which server of a group is next, and what an error of the
+ * network means.
+ *
+ * What has to be remembered from one pick to the next is kept by the server's
+ * cell, so that a reload does not disturb the turn.
+ */
+#ifndef WR_UPSTREAM_H
+#define WR_UPSTREAM_H
+
+#include "conf/conf.h"
+#include "proxy/end.h"
+
+struct wr_proxy;
+
+enum wr_picked {
+	WR_PICKED,     /* here it is */
+	WR_PICK_TRIED, /* only such as were tried before */
+	WR_PICK_FULL,  /* none has a place now */
+	WR_PICK_NONE,  /* none is usable */
+};
+
+/* What this process remembers of a server. */
+struct wr_server_run {
+	int64_t turn;     /* smooth weighted round robin */
+	uint64_t said_ms; /* when a failure was logged last */
+};
+
+/*
+ * The next server of `u` that is not in `tried`: primaries first, and backup
+ * servers only if no primary is usable or all were tried.  If none of `u` is
+ * usable, its fallback is asked.
+ */
+enum wr_picked
+wr_upstream_pick(struct wr_proxy *px, const struct wr_upstream_conf *u,
+    uint64_t tried, const struct wr_server_conf **sv);
+
+/* Errors of connecting. */
+enum wr_trouble {
+	WR_TEMPORARY, /* another try may help */
+	WR_PERMANENT, /* it will not */
+	WR_OURS,      /* the fault of this machine, not of the server */
+};
+
+enum wr_trouble wr_trouble_of(int err);
+enum wr_end wr_trouble_end(int err);
+
+#endif

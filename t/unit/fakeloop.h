@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * fakeloop - the functions of io/loop.h, without a kernel: the test says what
+ * happens.
+ *
+ * Operations stay in flight until the test finishes them.  Timers fire when
+ * the test lets time pass.  Closes and cancelled operations are seen at the
+ * end of a turn.  Descriptors are numbers that stand for nothing.
+ */
+#ifndef WR_FAKELOOP_H
+#define WR_FAKELOOP_H
+
+#include "io/loop.h"
+
+struct wr_loop *fake_new(void);
+/* Blocks, sockets and timers that were left behind. */
+unsigned fake_left(const struct wr_loop *l);
+void fake_free(struct wr_loop **l);
+
+/* What it waits for. */
+static inline enum wr_op_kind
+fake_waits(const struct wr_op *op)
+{
+	return op->kind;
+}
+
+/* A result: 0, an error, or for a send all bytes. */
+void fake_finish(struct wr_loop *l, struct wr_op *op, int res);
+/* A receive gets these bytes; at most op->want of them, the count is
+ * returned. */
+uint32_t fake_bytes(struct wr_loop *l, struct wr_op *op, const void *p,
+    uint32_t len, unsigned flags);
+/* One accepted client; more may follow. */
+void fake_client(struct wr_loop *l, struct wr_op *op);
+/* The kernel takes `n` more bytes of a send; it completes with the last one. */
+void fake_take(struct wr_loop *l, struct wr_op *op, uint32_t n);
+/* What a send still has to deliver. */
+uint32_t fake_left_bytes(const struct wr_op *op);
+uint8_t fake_byte(const struct wr_op *op, uint32_t i);
+
+/* Hooks, cancelled operations, closes. */
+void fake_turn(struct wr_loop *l);
+/* Time passes; timers fire, each with a turn of its own. */
+void fake_pass(struct wr_loop *l, uint64_t ms);
+/* How the last socket was closed: reset, not ended. */
+bool fake_was_reset(const struct wr_loop *l);
+unsigned fake_shutdowns(const struct wr_loop *l);
+/* Buffers are short. */
+void fake_press(struct wr_loop *l);
+/* The next socket cannot be had. */
+void fake_fail_socket(int err);
+/* The address that was last connected to. */
+const struct wr_addr *fake_connected(void);
+struct wr_loop_stats *fake_stats(struct wr_loop *l);
+
+#endif
