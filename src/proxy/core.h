@@ -42,9 +42,8 @@ struct wr_proxy {
 	struct wr_timer drain_timer;
 	enum wr_drain {
 		WR_DRAIN_NOT,
-		WR_DRAIN_GRACE, /* asked to stop, still accepting */
-		WR_DRAIN_WAIT,  /* sessions end by themselves */
-		WR_DRAIN_CUT,   /* the rest is ended, spread over some time */
+		WR_DRAIN_WAIT, /* sessions end by themselves */
+		WR_DRAIN_CUT,  /* the rest is ended, spread over some time */
 	} drain;
 	uint64_t cut_by_ms; /* all are gone by then */
 	wr_idle_fn *idle;   /* told when nothing is left */

@@ -314,10 +314,6 @@ on_drain_timer(struct wr_loop *l, struct wr_timer *t)
 	struct wr_proxy *px = wr_container_of(t, struct wr_proxy, drain_timer);
 	uint32_t spread_ms = top_timeout(px, WR_T_SPREAD);
 
-	if (px->drain == WR_DRAIN_GRACE) {
-		close_doors(px);
-		return;
-	}
 	if (px->drain == WR_DRAIN_WAIT) {
 		px->drain = WR_DRAIN_CUT;
 		px->cut_by_ms = wr_loop_now(l);
@@ -330,16 +326,8 @@ on_drain_timer(struct wr_loop *l, struct wr_timer *t)
 void
 wr_proxy_drain(struct wr_proxy *px, void (*done)(void *arg), void *arg)
 {
-	uint32_t grace_ms = top_timeout(px, WR_T_GRACE);
-
 	px->idle = done;
 	px->idle_arg = arg;
-	if (grace_ms != 0 && grace_ms != WR_OFF) {
-		px->drain = WR_DRAIN_GRACE;
-		wr_timer_set(
-		    px->loop, &px->drain_timer, grace_ms, on_drain_timer);
-		return;
-	}
 	close_doors(px);
 	tell_idle(px);
 }

@@ -58,7 +58,8 @@ void wr_proxy_pause(struct wr_proxy *px);
 void wr_proxy_resume(struct wr_proxy *px);
 
 /* Stop accepting for good; sessions end by themselves, the rest is cut after
- * the generation's `drain`; `done` runs when none is left. */
+ * the generation's `drain`; `done` runs when none is left.  `grace` is over by
+ * then: it is the master's, and of no worker alone. */
 void wr_proxy_drain(struct wr_proxy *px, void (*done)(void *arg), void *arg);
 /* Back from draining: sockets must be opened anew. */
 void wr_proxy_undrain(struct wr_proxy *px);
