@@ -55,6 +55,7 @@ struct wr_block {
 	uint32_t size;
 	uint32_t used; /* bytes handed out, from the front */
 	uint32_t refs;
+	uint32_t held; /* of them: by a kernel that waits for bytes */
 	uint16_t id;
 	bool heap;
 };
@@ -205,6 +206,10 @@ void wr_blocks_fini(struct wr_loop *l);
 wr_must_check struct wr_block *wr_block_get(struct wr_loop *l);
 /* One reference less; the last one sends the block home. */
 void wr_block_put(struct wr_loop *l, struct wr_block *b);
+/* The caller's reference is now held by a kernel until bytes come, or no
+ * longer.  A block that has no others does not count as used. */
+void wr_block_hold(struct wr_loop *l, struct wr_block *b);
+void wr_block_unhold(struct wr_loop *l, struct wr_block *b);
 /* The block of that number; the block of the pool that holds `mem`. */
 struct wr_block *wr_block_at(struct wr_loop *l, uint16_t id);
 struct wr_block *wr_block_of(struct wr_loop *l, const uint8_t *mem);

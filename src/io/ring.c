@@ -154,23 +154,29 @@ wr_bufs_fini(struct wr_bufs *b)
 	memset(b, 0, sizeof(*b));
 }
 
-/* The next buffer, or NULL. */
+/* The next buffer, or NULL.  Each, and what is left to cut, has a reference
+ * that is held. */
 static uint8_t *
 cut(struct wr_loop *l, struct wr_bufs *b)
 {
+	struct wr_block *block = b->block;
 	uint8_t *mem;
 
-	if (b->block == NULL) {
-		if ((b->block = wr_block_get(l)) == NULL)
+	if (block == NULL) {
+		if ((block = wr_block_get(l)) == NULL)
 			return NULL;
+		wr_block_hold(l, block);
+		b->block = block;
 		b->cut = 0;
 	}
-	mem = b->block->mem + b->cut;
+	mem = block->mem + b->cut;
 	b->cut += b->size;
-	if (b->cut + b->size > b->block->size)
-		b->block = NULL; /* the last one takes over our reference */
-	else
-		b->block->refs++;
+	if (b->cut + b->size > block->size) {
+		b->block = NULL; /* the last one takes over ours */
+	} else {
+		block->refs++;
+		block->held++;
+	}
 	return mem;
 }
 
@@ -191,17 +197,19 @@ wr_bufs_fill(struct wr_loop *l, struct wr_bufs *b)
 		io_uring_buf_ring_advance(b->ring, added);
 }
 
-uint8_t *
-wr_bufs_take(struct wr_bufs *b, unsigned id)
+struct wr_slice
+wr_bufs_take(struct wr_loop *l, struct wr_bufs *b, unsigned id, uint32_t len)
 {
-	uint8_t *mem;
+	struct wr_slice s = { .len = len };
 
 	assert(id < b->max && b->mem[id] != NULL);
-	mem = b->mem[id];
+	s.mem = b->mem[id];
+	s.block = wr_block_of(l, s.mem);
+	wr_block_unhold(l, s.block);
 	b->mem[id] = NULL;
 	b->ids[b->max - b->n--] = (uint16_t)id;
 	b->taken++;
-	return mem;
+	return s;
 }
 
 void
@@ -215,14 +223,21 @@ wr_bufs_adapt(struct wr_bufs *b)
 	b->want = want < b->max ? want : b->max;
 }
 
+static void
+give_home(struct wr_loop *l, struct wr_block *block)
+{
+	wr_block_unhold(l, block);
+	wr_block_put(l, block);
+}
+
 void
 wr_bufs_drain(struct wr_loop *l, struct wr_bufs *b)
 {
 	for (uint32_t i = 0; i < b->max; i++)
 		if (b->mem[i] != NULL)
-			wr_block_put(l, wr_block_of(l, b->mem[i]));
+			give_home(l, wr_block_of(l, b->mem[i]));
 	if (b->block != NULL)
-		wr_block_put(l, b->block);
+		give_home(l, b->block);
 	b->block = NULL;
 	b->n = 0;
 }

@@ -56,8 +56,9 @@ wr_must_check int wr_bufs_init(struct wr_bufs *b, struct wr_ring *r, int id,
 void wr_bufs_fini(struct wr_bufs *b);
 /* Top up what the kernel holds. */
 void wr_bufs_fill(struct wr_loop *l, struct wr_bufs *b);
-/* The kernel filled buffer `id`: its memory; the reference is the caller's. */
-uint8_t *wr_bufs_take(struct wr_bufs *b, unsigned id);
+/* The kernel has put `len` bytes into buffer `id`. */
+struct wr_slice
+wr_bufs_take(struct wr_loop *l, struct wr_bufs *b, unsigned id, uint32_t len);
 /* After a turn: hold twice of what it took, let go slowly. */
 void wr_bufs_adapt(struct wr_bufs *b);
 /* Before the end: what the kernel holds goes home. */

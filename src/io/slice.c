@@ -104,7 +104,23 @@ pop_free(struct wr_blocks *p)
 static void
 block_ref(struct wr_loop *l, struct wr_block *b)
 {
-	if (b->refs++ == 0)
+	if (b->refs++ == b->held)
+		l->stats->buffers_used++;
+}
+
+void
+wr_block_hold(struct wr_loop *l, struct wr_block *b)
+{
+	assert(b->refs > b->held);
+	if (++b->held == b->refs)
+		l->stats->buffers_used--;
+}
+
+void
+wr_block_unhold(struct wr_loop *l, struct wr_block *b)
+{
+	assert(b->held > 0);
+	if (b->held-- == b->refs)
 		l->stats->buffers_used++;
 }
 
@@ -130,15 +146,16 @@ wr_block_put(struct wr_loop *l, struct wr_block *b)
 {
 	struct wr_blocks *p = &l->blocks;
 
-	assert(b->refs > 0);
-	if (--b->refs > 0)
+	assert(b->refs > b->held);
+	if (--b->refs == b->held && !b->heap)
+		l->stats->buffers_used--;
+	if (b->refs > 0)
 		return;
 	if (b->heap) {
 		l->stats->spill_bytes -= b->size;
 		free(b);
 		return;
 	}
-	l->stats->buffers_used--;
 	p->came_home = true;
 	if (b == p->cur) {
 		b->used = 0;

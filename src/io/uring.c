@@ -60,6 +60,8 @@ struct uring {
 	struct wr_bufs bufs[GROUPS];
 	uint32_t in_flight;
 	uint64_t counted_ms; /* threads were counted then */
+	/* Of the request in each slot, until it is submitted. */
+	struct sockaddr_in6 address[REQUESTS];
 };
 
 /* -- Requests ------------------------------------------------------------ */
@@ -189,19 +191,26 @@ connect_unix(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	wr_loop_post(l, op, rc);
 }
 
-static void
+static int
 arm_connect(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	struct uring *u = l->priv;
 	const struct sockaddr *sa = op->data;
+	struct sockaddr_in6 *copy;
 
 	if (sa->sa_family == AF_UNIX) {
 		connect_unix(l, k, op);
-		return;
+		return 0;
 	}
+	if (op->want > sizeof(*copy))
+		return -EINVAL;
 	struct io_uring_sqe *sqe = get_sqe(l, u);
-	io_uring_prep_connect(sqe, k->fd, sa, op->want);
+	copy = &u->address[(size_t)(sqe - u->ring.ring.sq.sqes)];
+	memcpy(copy, sa, op->want);
+	io_uring_prep_connect(
+	    sqe, k->fd, (const struct sockaddr *)copy, op->want);
 	start(u, sqe, op);
+	return 0;
 }
 
 static int
@@ -219,8 +228,7 @@ uring_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 		arm_accept(l, k, op);
 		return 0;
 	case WR_OP_CONNECT:
-		arm_connect(l, k, op);
-		return 0;
+		return arm_connect(l, k, op);
 	case WR_OP_RECV:
 		arm_recv(l, k, op,
 		    !(k->ready & TRY) || (op->flags & WR_OPF_COLD) != 0);
@@ -275,13 +283,11 @@ recv_done(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
 	struct wr_slice s = { 0 };
 	uint32_t small = u->bufs[SMALL].size;
 
-	if (cqe->flags & IORING_CQE_F_BUFFER) {
-		s.mem = wr_bufs_take(&u->bufs[bulk ? LARGE : SMALL],
-		    cqe->flags >> IORING_CQE_BUFFER_SHIFT);
-		s.block = wr_block_of(l, s.mem);
-	}
+	if (cqe->flags & IORING_CQE_F_BUFFER)
+		s = wr_bufs_take(l, &u->bufs[bulk ? LARGE : SMALL],
+		    cqe->flags >> IORING_CQE_BUFFER_SHIFT,
+		    cqe->res > 0 ? (uint32_t)cqe->res : 0);
 	if (cqe->res > 0) {
-		s.len = (uint32_t)cqe->res;
 		much = bulk ? s.len > small : s.len == small && more;
 		k->ready = (more ? TRY : 0) | (much ? TAKE_MUCH : 0);
 		wr_loop_post_recv(l, op, &s, more);
@@ -332,21 +338,30 @@ accept_goes_on(int err)
 	       err != -ECANCELED && err != -ENOTSOCK && err != -EOPNOTSUPP;
 }
 
+/* It is readable, so there was somebody: one, or the next who accepts here
+ * was quicker. */
+static int
+accept_one(struct wr_loop *l, struct wr_sock *k)
+{
+	int fd = accept4(k->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	l->stats->syscalls++;
+	return fd >= 0 ? fd : -errno;
+}
+
 static void
 accept_done(
     struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int res, bool more)
 {
-	if ((op->flags & WR_OPF_SHARED) && res >= 0) {
-		res = accept4(k->fd, NULL, NULL, SOCK_CLOEXEC);
-		l->stats->syscalls++;
-		if (res < 0)
-			res = -errno;
-	}
+	bool cancelled = (op->flags & WR_OPF_CANCEL) != 0;
+
+	if ((op->flags & WR_OPF_SHARED) && res >= 0)
+		res = cancelled ? -ECANCELED : accept_one(l, k);
 	if (res >= 0)
 		wr_loop_post_fd(l, op, res);
 	if (more)
 		return;
-	if (op->flags & WR_OPF_CANCEL)
+	if (cancelled)
 		wr_loop_post(l, op, -ECANCELED);
 	else if (res >= 0 || accept_goes_on(res))
 		arm_accept(l, k, op);
