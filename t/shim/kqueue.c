@@ -29,6 +29,7 @@ struct note {
 	void *udata;
 	unsigned short flags; /* EV_ADD: there */
 	bool off;
+	bool always; /* a file is always ready, and epoll refuses it */
 };
 
 /* What one descriptor has registered. */
@@ -41,6 +42,7 @@ static struct queue {
 	int epoll;
 	struct file *files; /* by descriptor */
 	size_t n;
+	bool always; /* there may be notes that always are */
 } queues[16];
 
 static struct queue *
@@ -148,7 +150,8 @@ renew(struct queue *q, int fd, const struct file *f)
 	for (int i = 0; i < FILTERS; i++) {
 		if (!is_on(&f->note[i]))
 			continue;
-		e.events |= i == READ ? EPOLLIN | EPOLLRDHUP : EPOLLOUT;
+		e.events |=
+		    i == READ ? EPOLLIN | EPOLLRDHUP | EPOLLPRI : EPOLLOUT;
 		edge = edge && (f->note[i].flags & EV_CLEAR) != 0;
 	}
 	if (edge) /* also when off: epoll reports errors always */
@@ -189,13 +192,18 @@ change(struct queue *q, const struct kevent *c)
 	if (c->flags & EV_ENABLE)
 		n->off = false;
 	int err = renew(q, fd, f);
+	if (err == EPERM) {
+		n->always = q->always = true;
+		err = 0;
+	}
 	if (err != 0)
 		memset(n, 0, sizeof(*n));
 	return err;
 }
 
+/* Linux counts up to an urgent byte, BSD all. */
 static int64_t
-amount(int fd, int filter)
+amount(int fd, int filter, bool urgent)
 {
 	int n = 0, on = 0;
 	socklen_t len = sizeof(on);
@@ -206,7 +214,7 @@ amount(int fd, int filter)
 	if (on)
 		return 1;
 	(void)ioctl(fd, FIONREAD, &n);
-	return n;
+	return urgent ? n + 65536 : n;
 }
 
 /* Turn what epoll said of one descriptor into events; how many. */
@@ -221,7 +229,8 @@ report(struct queue *q, const struct epoll_event *e, struct kevent *to, int max)
 	for (int i = 0; i < FILTERS; i++) {
 		struct note *n = &f->note[i];
 		uint32_t end = error | (i == READ ? e->events & EPOLLRDHUP : 0);
-		uint32_t may = e->events & (i == READ ? EPOLLIN : EPOLLOUT);
+		uint32_t may =
+		    e->events & (i == READ ? EPOLLIN | EPOLLPRI : EPOLLOUT);
 		if (!is_on(n) || (may | end) == 0)
 			continue;
 		if (told == max) { /* no room: epoll must say it again */
@@ -229,8 +238,8 @@ report(struct queue *q, const struct epoll_event *e, struct kevent *to, int max)
 			continue;
 		}
 		EV_SET(&to[told++], fd, i == READ ? EVFILT_READ : EVFILT_WRITE,
-		    n->flags | (end != 0 ? EV_EOF : 0), 0, amount(fd, i),
-		    n->udata);
+		    n->flags | (end != 0 ? EV_EOF : 0), 0,
+		    amount(fd, i, (e->events & EPOLLPRI) != 0), n->udata);
 		if (n->flags & EV_ONESHOT) {
 			memset(n, 0, sizeof(*n));
 			again = true;
@@ -239,6 +248,26 @@ report(struct queue *q, const struct epoll_event *e, struct kevent *to, int max)
 	if (again)
 		(void)renew(q, fd, f);
 	return told;
+}
+
+/* Files, which are always ready; how many events. */
+static int
+report_always(struct queue *q, struct kevent *to, int max)
+{
+	static const struct epoll_event both = { EPOLLIN | EPOLLOUT, { 0 } };
+	int n = 0;
+
+	for (size_t fd = 0; fd < q->n && q->always; fd++) {
+		struct epoll_event e = both;
+		struct file *f = &q->files[fd];
+		if (!f->note[READ].always && !f->note[WRITE].always)
+			continue;
+		e.data.fd = (int)fd;
+		n += report(q, &e, to + n, max - n);
+	}
+	if (n == 0)
+		q->always = false;
+	return n;
 }
 
 int
@@ -268,7 +297,13 @@ kevent(int kq, const struct kevent *changes, int n_changes,
 	if (n > 0 || n_events == 0)
 		return n;
 
-	int max = n_events < FILTERS ? 1 : n_events / FILTERS;
+	static const struct timespec at_once;
+	n = report_always(q, events, n_events);
+	if (n > 0)
+		timeout = &at_once;
+	int max = (n_events - n) / FILTERS;
+	if (max == 0)
+		max = 1;
 	if (max > 64)
 		max = 64;
 	int got = epoll_pwait2(kq, e, max, timeout, NULL);
