@@ -133,7 +133,9 @@ struct wr_listen {
 	enum wr_listen_kind kind;
 	struct wr_addr addr;
 	int fd;           /* WR_LISTEN_FD: inherited */
-	const char *text; /* key: unique in the configuration */
+	/* Key, unique in the configuration and the same however the address
+	 * is written: wr_addr_text() of it, or "fd:3", "fd:NAME" (fd -1). */
+	const char *text;
 	const char *where;
 };
 

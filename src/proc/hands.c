@@ -467,6 +467,7 @@ inherit(struct wr_master *m)
 	if (m->manifest.ask_fd >= 0 &&
 	    wr_ask_take(m->ask, m->manifest.ask_fd, m->pid_path) < 0)
 		wr_warnx("weir -s cannot reach this process");
+	wr_listens_own(m->listens);
 	wr_notify_ready(m->pid);
 	wr_notice("all is ours");
 }
@@ -525,6 +526,9 @@ static void
 leave(struct wr_master *m, const struct wr_act *a)
 {
 	m->status = a->status;
+	/* The files of unix sockets go with the last owner. */
+	if (!m->elder && m->reload.heir == WR_HEIR_NONE)
+		wr_listens_unlink(m->listens);
 	wr_notify_stopping();
 	wr_loop_stop(m->loop);
 }

@@ -40,6 +40,8 @@ wr_listen_tell_fn(void *arg, int slot, const struct wr_listen_tell *t);
 struct wr_listens *wr_listens_new(wr_listen_tell_fn *tell, void *arg);
 /* Closes what is owned (in a child: all; nothing is unlinked).  NULL after. */
 void wr_listens_free(struct wr_listens **ls);
+/* Sockets of another weir may be on our addresses (`--beside`). */
+void wr_listens_beside(struct wr_listens *ls);
 /* The last owner goes: unlink unix sockets that are still ours. */
 void wr_listens_unlink(struct wr_listens *ls);
 
@@ -87,12 +89,13 @@ void wr_listens_tick(struct wr_listens *ls, uint64_t now_ms);
 
 /* -- Inheritance ------------------------------------------------------- */
 
-/* Descriptors that somebody else opened: LISTEN_FDS and LISTEN_FDNAMES if
- * LISTEN_PID is ours.  The variables are removed. */
+/*
+ * Before the first descriptor is opened: note the sockets that somebody else
+ * has opened for us, so that `listen = "fd:N"` takes no other; and their names
+ * from LISTEN_FDS and LISTEN_FDNAMES if LISTEN_PID is ours.  The variables are
+ * removed.
+ */
 void wr_listens_environment(struct wr_listens *ls);
-/* The number of a named one, for `listen = "fd:NAME"`; -ENOENT. */
-wr_must_check int
-wr_listens_named(const struct wr_listens *ls, const char *name);
 
 /* Everything as lines for a new binary, and back.  Descriptors are passed by
  * number: they must not be close-on-exec when it starts (wr_listens_pass()).
@@ -100,8 +103,10 @@ wr_listens_named(const struct wr_listens *ls, const char *name);
 void wr_listens_write(const struct wr_listens *ls, struct wr_text *out);
 wr_must_check int wr_listens_read(struct wr_listens *ls, struct wr_str text);
 void wr_listens_pass(const struct wr_listens *ls, bool on);
-/* How many shards any address has; how many descriptors are held. */
+/* How many shards were read. */
 uint32_t wr_listens_shards(const struct wr_listens *ls);
-uint32_t wr_listens_fds(const struct wr_listens *ls);
+/* What was read and is not named by the committed value: until now the old
+ * master might have come back for it; close it. */
+void wr_listens_own(struct wr_listens *ls);
 
 #endif

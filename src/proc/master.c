@@ -309,6 +309,8 @@ make_parts(struct wr_master *m)
 			return err;
 	} else {
 		wr_listens_environment(m->listens);
+		if (m->opts->beside)
+			wr_listens_beside(m->listens);
 		m->shm = wr_shm_new();
 		if (m->shm == NULL)
 			return -errno;

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * listens - the set of addresses behind proc/listen.h, for its own files:
+ * listen.c (transaction and deal) and inherit.c (from others, to others).
+ */
+#ifndef WR_LISTENS_H
+#define WR_LISTENS_H
+
+#include "proc/address.h"
+
+/* A descriptor that was open when we started. */
+struct wr_foreign {
+	int fd;
+	bool closed; /* its address was removed */
+	char name[64];
+};
+
+#define WR_FOREIGN_MAX 256
+
+struct wr_listens {
+	wr_listen_tell_fn *tell;
+	void *arg;
+	struct wr_list addresses;
+	struct wr_gen *gen; /* committed, or NULL */
+	bool live[WR_WORKERS_MAX];
+	bool beside;
+	uint32_t tags;
+	uint64_t next_ms; /* of a look at those that retire; 0: none */
+	struct wr_foreign foreign[WR_FOREIGN_MAX];
+	unsigned n_foreign;
+};
+
+/* The inherited descriptor that is meant, or -EBADF. */
+int wr_listens_foreign(const struct wr_listens *ls, const struct wr_want *w);
+
+#endif
