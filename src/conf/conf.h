@@ -36,12 +36,24 @@ enum wr_timeout {
 	WR_TIMEOUTS
 };
 
+/*
+ * Written: a bit for each that this side, listener (or route) or upstream,
+ * says itself, in its own group or in defaults.  Those that follow another
+ * one (client_idle, server_idle and send follow idle) are filled in.
+ */
 struct wr_timeouts {
 	uint32_t ms[WR_TIMEOUTS]; /* or WR_OFF */
+	uint32_t written;
 };
 
 /* The name of one, as in the configuration. */
 const char *wr_timeout_name(enum wr_timeout t);
+/*
+ * The one that counts for a session between a listener and an upstream: the
+ * smaller if both sides say it, else that of the side which does.
+ */
+uint32_t wr_timeout_of(const struct wr_timeouts *listener,
+    const struct wr_timeouts *upstream, enum wr_timeout t);
 
 enum wr_server_kind {
 	WR_SERVER_ADDR, /* addr is all */
@@ -71,13 +83,25 @@ struct wr_server_conf {
 	const struct wr_upstream_conf *upstream;
 };
 
+/* What becomes of sessions when their server goes, or a better one comes. */
+enum wr_fate {
+	WR_FATE_KEEP,
+	WR_FATE_CLOSE
+};
+
 struct wr_upstream_conf {
 	const char *name, *label;
 	struct wr_server_conf *servers; /* in written order */
 	uint32_t n_servers;
 	uint32_t cell;
 	uint32_t balance; /* index into wr_balances */
-	uint32_t servers_max;
+	const char *hash_on;
+	uint32_t on_down, on_remove, on_up; /* enum wr_fate */
+	uint32_t on_remove_ms;              /* WR_FATE_CLOSE: after that time */
+	uint32_t queue_max;
+	uint32_t slow_start_ms; /* WR_OFF: none */
+	uint32_t servers_max;   /* run-time servers */
+	struct wr_addrs source; /* own addresses to connect from */
 	struct wr_timeouts timeouts;
 	const struct wr_upstream_conf *fallback; /* or NULL */
 	void *const *mod;  /* values of module groups, by group index */
@@ -86,7 +110,8 @@ struct wr_upstream_conf {
 
 extern const char *const wr_balances[]; /* "round_robin", ..., NULL */
 
-/* What an answer without a server is: a whole HTTP/1.0 response. */
+/* What an answer without a server is: a whole HTTP/1.0 response, or bare bytes
+ * (status 0). */
 struct wr_answer {
 	const uint8_t *bytes;
 	uint32_t len;
@@ -132,7 +157,7 @@ enum wr_listen_kind {
 struct wr_listen {
 	enum wr_listen_kind kind;
 	struct wr_addr addr;
-	int fd;           /* WR_LISTEN_FD: inherited */
+	int fd; /* WR_LISTEN_FD: inherited; -1: by name, in text */
 	/* Key, unique in the configuration and the same however the address
 	 * is written: wr_addr_text() of it, or "fd:3", "fd:NAME" (fd -1). */
 	const char *text;
@@ -164,6 +189,24 @@ struct wr_logs_conf {
 	struct wr_texts skip;
 };
 
+struct wr_control_conf {
+	struct wr_listen listen;
+	uint32_t mode, uid, gid; /* WR_OFF: leave alone */
+	uint32_t level;          /* enum wr_control_level */
+};
+
+enum wr_control_level {
+	WR_CONTROL_USER, /* may look */
+	WR_CONTROL_OPERATOR,
+	WR_CONTROL_ADMIN
+};
+
+struct wr_resolver_conf {
+	struct wr_addrs servers; /* none: those of resolv.conf */
+	uint32_t ttl_min_ms, ttl_max_ms, timeout_ms, hold_ms;
+	uint32_t family; /* 0 any, 1 IPv4, 2 IPv6 */
+};
+
 struct wr_conf {
 	uint64_t generation;
 	uint64_t bytes; /* of the arena */
@@ -182,6 +225,8 @@ struct wr_conf {
 		uint32_t interval_ms, warn_ms, limit_ms;
 	} watchdog;
 	struct wr_logs_conf error_log, access_log;
+	struct wr_array control; /* of struct wr_control_conf */
+	struct wr_resolver_conf resolver;
 	uint32_t reload_timeout_ms;
 	struct wr_timeouts timeouts;
 	struct wr_upstream_conf *const *upstreams; /* in written order */
@@ -191,6 +236,8 @@ struct wr_conf {
 	void *const *mod; /* values of module groups at top level */
 	uint32_t n_mod;
 	struct wr_texts files; /* all that were read */
+	/* Indices into the arrays above, sorted by name. */
+	const uint32_t *upstreams_by_name, *listeners_by_name;
 };
 
 const struct wr_upstream_conf *

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/base.h"
+#include "base/addr.h"
 
 /* "off" for times, sizes and counts; 0 never means off. */
 #define WR_OFF UINT32_MAX
@@ -20,9 +20,10 @@ enum wr_type {     /* what the struct holds at `offset` */
 	WR_BOOL,   /* bool */
 	WR_INT,    /* uint32_t, within min and max */
 	WR_TIME,   /* uint32_t milliseconds, or WR_OFF */
-	WR_SIZE,   /* uint64_t bytes */
+	WR_SIZE,   /* uint64_t bytes, or UINT64_MAX if off */
 	WR_RATE,   /* struct wr_rate */
 	WR_TEXT,   /* const char *, "" if unset */
+	WR_PATH,   /* the same; relative to the file that names it */
 	WR_SECRET, /* the same, never printed */
 	WR_TEXTS,  /* struct wr_texts; one or many */
 	WR_CHOICE, /* uint32_t, index into `choices` */
@@ -50,6 +51,11 @@ struct wr_texts {
 	uint32_t n;
 };
 
+struct wr_addrs {
+	const struct wr_addr *v;
+	uint32_t n;
+};
+
 struct wr_array {
 	void *v;
 	uint32_t n;
@@ -67,17 +73,27 @@ struct wr_key {
 	const char *name; /* NULL ends a table */
 	enum wr_type type;
 	size_t offset;
-	const char *preset; /* default, as it would be written; "" is none */
-	const char *help;   /* one line */
+	/* Default, as it would be written, without quotes; "" is none (all
+	 * zero).  Of a list: "[ a, b ]". */
+	const char *preset;
+	const char *help; /* one line */
 	enum wr_effect effect;
-	int64_t min, max;           /* WR_INT; both 0: any */
+	/* WR_INT, WR_SIZE, WR_TIME (ms); both 0: any that is not negative.  A
+	 * time with a minimum above 0 cannot be "off". */
+	int64_t min, max;
 	const char *const *choices; /* WR_CHOICE, NULL at the end */
 	const struct wr_key *keys;  /* WR_GROUP, WR_GROUPS */
 	size_t size;                /* WR_GROUPS: of one struct */
 	wr_parse_fn *parse;
 	const char *later; /* "tls", "http", "udp": refused, not built yet */
-	bool may_be_off;   /* WR_INT, WR_SIZE, WR_GROUP: "off" is a value */
+	bool may_be_off;   /* WR_INT, WR_SIZE: "off" is a value */
+	/* WR_GROUP, WR_GROUPS: key that a plain value stands for, or NULL. */
+	const char *principal;
+	bool path; /* WR_TEXT, WR_CUSTOM: names a file, unless it is a word */
 };
+
+/* "new", "live", ... */
+const char *wr_effect_name(enum wr_effect e);
 
 /* Where a module's group may be written. */
 #define WR_AT_TOP      1u
@@ -90,7 +106,8 @@ struct wr_key {
  * bytes in the configuration's arena; levels are merged key by key
  * (built-in < top < defaults < listener < route; built-in < top < defaults <
  * upstream), lists are replaced.  A group that is written nowhere has all
- * presets, with `on` false if it starts with a bool named on.
+ * presets.  If the table begins with a bool named on, then writing the group
+ * sets it, "off" clears it and all that was inherited, and "on" is a value.
  */
 struct wr_group {
 	const char *name;
@@ -99,8 +116,12 @@ struct wr_group {
 	unsigned at;
 	const char *principal; /* key that a plain value stands for, or NULL */
 	const char *help;
-	/* After merging: look at the whole value, report what is wrong. */
+	/* After merging: look at the whole value, report what is wrong, build
+	 * what is derived from it.  `n` is NULL if it is written nowhere. */
 	void (*check)(struct wr_check *c, const struct wr_node *n, void *value);
+	/* Values are shared by all that do not write the group, unless each
+	 * listener, route or upstream is to have its own. */
+	bool own;
 };
 
 #endif
