@@ -357,6 +357,7 @@ tell_undrain(struct wr_master *m, const struct wr_act *a)
 	c->index = a->index;
 	wr_slot_index(m->shm, c->slot, a->index);
 	(void)snprintf(c->name, sizeof(c->name), "worker %u", a->index);
+	wr_watch_add(m->watch, a->slot, c->pid, c->name);
 	wr_crew_tell(m, a->slot, &msg, NULL, 0);
 }
 
@@ -369,6 +370,8 @@ answer(struct wr_master *m, const struct wr_act *a)
 	struct wr_text lines = { 0 };
 	uint64_t ms = wr_loop_now(m->loop) - m->begun_ms;
 
+	if (m->up && !m->elder)
+		wr_notify_ready(m->pid);
 	if (a->why == WR_NO_NONE) {
 		if (m->up)
 			wr_notice("generation %llu is in use after %llu ms",
@@ -434,7 +437,7 @@ exec_heir(struct wr_master *m)
 	wr_listens_pass(m->listens, true);
 	/* Process 1 cannot be left by its descendants. */
 	if (m->pid != 1)
-		pid = wr_upgrade_exec(m->upgrade, &mf, NULL, 0);
+		pid = wr_upgrade_exec(m->upgrade, &mf);
 	wr_listens_pass(m->listens, false);
 	wr_manifest_fini(&mf);
 	if (pid < 0) {

@@ -50,20 +50,17 @@ struct wr_upgrade;
 /* What the other side said or did: one of WR_EV_HEIR_*, WR_EV_ELDER_*. */
 typedef void wr_upgrade_fn(void *arg, enum wr_event_kind kind);
 
-/* NULL and errno.  `argv` is that of the start and kept; it is looked up now,
- * so that a later change of directory does no harm. */
+/* NULL and errno.  `argv` is that of the start and kept: the new binary is
+ * whatever has that name then. */
 struct wr_upgrade *wr_upgrade_new(
     struct wr_loop *l, char *const *argv, wr_upgrade_fn *fn, void *arg);
 void wr_upgrade_free(struct wr_upgrade **u);
-/* In a forked child: close what is the master's, without the loop. */
-void wr_upgrade_abandon(struct wr_upgrade *u);
-
 /* -- The elder --------------------------------------------------------- */
 
-/* Start the new binary; its pid, or -errno.  `pass` are further descriptors
- * it must have (listeners), n of them. */
+/* Start the new binary; its pid, or -errno.  The listeners' descriptors are
+ * not close-on-exec just now. */
 wr_must_check pid_t wr_upgrade_exec(
-    struct wr_upgrade *u, struct wr_manifest *m, const int *pass, unsigned n);
+    struct wr_upgrade *u, struct wr_manifest *m);
 /* The heir's pid, or 0. */
 pid_t wr_upgrade_heir(const struct wr_upgrade *u);
 /* A child was reaped: true if it was the heir (the event is fed). */
