@@ -71,6 +71,8 @@ void
 wr_loop_post(struct wr_loop *l, struct wr_op *op, int res)
 {
 	assert(op->kind != WR_OP_NONE && op->state == WR_ST_WAIT);
+	if (op->kind == WR_OP_CONNECT && op->data != NULL)
+		wr_pool_put(&l->addrs, op->data);
 	if (op->kind == WR_OP_RECV || op->kind == WR_OP_CONNECT)
 		op->data = NULL;
 	op->want = (uint32_t)res;
@@ -512,6 +514,9 @@ loop_init(struct wr_loop *l, const struct wr_backend *be,
 	if (err == 0)
 		err = wr_pool_init(
 		    &l->gathers, sizeof(struct wr_gather), 16, l->socks_max);
+	if (err == 0)
+		err = wr_pool_init(&l->addrs, sizeof(struct sockaddr_storage),
+		    16, l->socks_max);
 	return err < 0 ? err : be->init(l, c);
 }
 
@@ -521,6 +526,7 @@ loop_free(struct wr_loop *l)
 	wr_blocks_fini(l);
 	wr_pool_fini(&l->txs);
 	wr_pool_fini(&l->gathers);
+	wr_pool_fini(&l->addrs);
 	free(l->accepted);
 	free(l);
 }
@@ -613,7 +619,7 @@ wr_loop_abandon(struct wr_loop **l)
 		return;
 	(*l)->be->abandon(*l);
 	/* Memory is ours alone, and what lies in it is the parent's affair. */
-	(*l)->txs.used = (*l)->gathers.used = 0;
+	(*l)->txs.used = (*l)->gathers.used = (*l)->addrs.used = 0;
 	loop_free(*l);
 	*l = NULL;
 }

@@ -68,22 +68,46 @@ wr_accept(struct wr_loop *l, struct wr_sock *k, unsigned flags, wr_done_fn *fn)
 	    l, k, &k->in, WR_OP_ACCEPT, flags & WR_SHARED ? WR_OPF_SHARED : 0);
 }
 
-int
-wr_connect(struct wr_loop *l, struct wr_sock *k, const struct sockaddr *sa,
-    socklen_t len, wr_done_fn *fn)
+/* A readiness kernel reads the address at once, others when they like. */
+static int
+keep_addr(struct wr_loop *l, const struct sockaddr *sa, socklen_t len,
+    void **kept)
 {
 	union {
 		const struct sockaddr *in;
 		void *out;
-	} cast = { sa }; /* lent to arm() only */
-	int err = check(k, &k->out);
+	} cast = { sa };
 
+	*kept = cast.out;
+	if (l->be->nonblock)
+		return 0;
+	if (len > sizeof(struct sockaddr_storage))
+		return -EINVAL;
+	*kept = wr_pool_get(&l->addrs);
+	if (*kept == NULL)
+		return -ENOMEM;
+	memcpy(*kept, sa, len);
+	return 0;
+}
+
+int
+wr_connect(struct wr_loop *l, struct wr_sock *k, const struct sockaddr *sa,
+    socklen_t len, wr_done_fn *fn)
+{
+	int err = check(k, &k->out);
+	void *kept;
+
+	if (err == 0)
+		err = keep_addr(l, sa, len, &kept);
 	if (err < 0)
 		return err;
 	k->out.fn = fn;
-	k->out.data = cast.out;
+	k->out.data = kept;
 	k->out.want = len;
-	return start(l, k, &k->out, WR_OP_CONNECT, 0);
+	err = start(l, k, &k->out, WR_OP_CONNECT, 0);
+	if (err < 0 && !l->be->nonblock)
+		wr_pool_put(&l->addrs, kept);
+	return err;
 }
 
 int

@@ -113,6 +113,7 @@ struct wr_loop {
 	struct wr_list hooks;
 	struct wr_blocks blocks;
 	struct wr_pool txs, gathers;
+	struct wr_pool addrs; /* of connects a kernel has not yet read */
 	struct wr_accepted *accepted; /* ring of accepted_size, a power of 2 */
 	uint32_t accepted_size, accepted_head, accepted_tail;
 	uint64_t now_us, now_ms;
