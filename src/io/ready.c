@@ -194,8 +194,10 @@ arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 
 	if (k->ready & WR_WR)
 		err = try_send(l, k, op);
-	if (err == -EAGAIN)
+	if (err == -EAGAIN) {
+		op->flags |= WR_OPF_SHORT;
 		return l->be->want(l, k, op);
+	}
 	if (err > 0)
 		wr_loop_ready(l, op);
 	else
