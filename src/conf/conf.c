@@ -97,6 +97,7 @@ check(struct loading *l, struct wr_node *files)
 	c->conf = conf;
 	conf->generation = l->ld->generation;
 	conf->path = wr_check_str(c, wr_str_of(l->ld->path));
+	conf->user = "";
 	c->root = wr_merge(c, files);
 	wr_check_all(c);
 	name_files(c, &l->scan);

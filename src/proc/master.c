@@ -403,7 +403,9 @@ wr_master_run(const struct wr_options *o)
 		return 1;
 	}
 	wr_master_event(m, WR_EV_START, -1);
-	wr_loop_run(m->loop);
+	/* A value that is refused ends it before the first turn. */
+	if (!m->reload.gone)
+		wr_loop_run(m->loop);
 	finish(m);
 	return m->status == 0 && m->unsound ? 3 : m->status;
 }
