@@ -42,6 +42,7 @@ take(struct wr_session *s, const struct wr_server_conf *sv)
 	s->upstream_cell = sv->upstream->cell;
 	s->placed = true;
 	s->limited = sv->max_conns != WR_OFF;
+	wr_server_try(s->px->stats, sv, wr_loop_now(s->px->loop));
 	wr_count(&n->picks, 1);
 	wr_count(&n->active, 1);
 	wr_count(&wr_count_upstream(s->px, s->upstream_cell)->picks, 1);
@@ -160,6 +161,7 @@ wr_dial_pick(struct wr_session *s)
 		s->tried = 0;
 		back_off(s);
 		break;
+	case WR_PICK_EJECTED:
 	case WR_PICK_NONE:
 		none(s);
 		break;
@@ -270,13 +272,30 @@ say(struct wr_session *s, int err)
 		    sv->upstream->name);
 }
 
+static enum wr_news
+news_of(int err)
+{
+	switch (wr_trouble_end(err)) {
+	case WR_END_SERVER_CONNECT_TIMEOUT:
+		return WR_NEWS_TIMEOUT;
+	case WR_END_SERVER_CONNECT_RESET:
+		return WR_NEWS_RESET;
+	case WR_END_SERVER_CONNECT_UNREACHABLE:
+		return WR_NEWS_UNREACHABLE;
+	default:
+		return WR_NEWS_REFUSED;
+	}
+}
+
 /* This try is over. */
 static void
 give_up(struct wr_session *s, int err)
 {
 	s->fault = (int16_t)err;
-	if (wr_trouble_of(err) != WR_OURS)
+	if (wr_trouble_of(err) == WR_TEMPORARY) {
 		wr_count(&wr_count_server(s->px, s->server_cell)->failures, 1);
+		wr_hooks_server(s, news_of(err));
+	}
 	say(s, err);
 	wr_dial_leave(s);
 	if (s->open & 1u << WR_SERVER)
@@ -328,6 +347,7 @@ on_connect(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	n = wr_count_server(s->px, s->server_cell);
 	wr_count(&n->connects, 1);
 	wr_count(&n->connect_us, s->connect_us);
+	wr_hooks_server(s, WR_NEWS_CONNECTED);
 	wr_session_limit(s, WR_OFF);
 	wr_session_ask(s, WR_ON_CONNECT, WR_RELAY);
 }

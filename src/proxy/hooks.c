@@ -92,6 +92,28 @@ wr_hooks_end(struct wr_session *s)
 }
 
 void
+wr_hooks_server(struct wr_session *s, enum wr_news news)
+{
+	const struct wr_module *m;
+
+	for (unsigned i = 0; (m = s->px->modules[i]) != NULL; i++)
+		if (m->on_server != NULL)
+			m->on_server(s, news);
+}
+
+bool
+wr_hooks_none(struct wr_proxy *px, const struct wr_upstream_conf *u)
+{
+	const struct wr_module *m;
+
+	for (unsigned i = 0; (m = px->modules[i]) != NULL; i++)
+		if (m->on_none != NULL &&
+		    m->on_none(px, u, value(m, u->mod, i)))
+			return true;
+	return false;
+}
+
+void
 wr_hooks_listen(struct wr_proxy *px, const struct wr_listener_conf *c, int fd)
 {
 	const struct wr_module *m;

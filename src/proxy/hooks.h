@@ -27,6 +27,10 @@ enum wr_verdict wr_hooks_run(struct wr_session *s, enum wr_hook_at at);
 /* Offer the session; true if a module has taken it. */
 bool wr_hooks_serve(struct wr_session *s);
 void wr_hooks_end(struct wr_session *s);
+/* News of s->server_cell. */
+void wr_hooks_server(struct wr_session *s, enum wr_news news);
+/* No server of `u` is usable: may those that are only ejected be used? */
+bool wr_hooks_none(struct wr_proxy *px, const struct wr_upstream_conf *u);
 /* A listening socket is new, or its listener's configuration is. */
 void
 wr_hooks_listen(struct wr_proxy *px, const struct wr_listener_conf *c, int fd);

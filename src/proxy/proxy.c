@@ -16,7 +16,7 @@
 /* Clients that the kernel accepts before it hears that we are full. */
 #define OVERFLOW 1024
 
-/* While sessions are cut: so often some of them. */
+/* Sessions that are cut: no more often than this. */
 #define CUT_MS 10
 
 static wr_timer_fn on_drain_timer;
@@ -280,20 +280,21 @@ top_timeout(const struct wr_proxy *px, enum wr_timeout t)
 	return px->gen->conf->timeouts.ms[t];
 }
 
-/* A share of those that are left, so that all are gone in time. */
+/* One by one, or more at a time, so that all are gone in time. */
 static void
 cut(struct wr_proxy *px)
 {
 	uint64_t now_ms = wr_loop_now(px->loop);
 	uint64_t left_ms = px->cut_by_ms > now_ms ? px->cut_by_ms - now_ms : 0;
-	uint64_t n = px->sessions.used;
+	uint64_t n = px->sessions.used, step_ms;
 
-	if (left_ms > 0)
-		n = (n * CUT_MS + left_ms - 1) / left_ms;
-	end_up_to(px, (uint32_t)n, WR_END_WEIR_RELAY_DRAIN);
-	if (left_ms > 0)
+	if (left_ms > 0 && n > 0) {
+		step_ms = left_ms / n > CUT_MS ? left_ms / n : CUT_MS;
+		n = (n * step_ms + left_ms - 1) / left_ms;
 		wr_timer_set(
-		    px->loop, &px->drain_timer, CUT_MS, on_drain_timer);
+		    px->loop, &px->drain_timer, step_ms, on_drain_timer);
+	}
+	end_up_to(px, (uint32_t)n, WR_END_WEIR_RELAY_DRAIN);
 }
 
 static void

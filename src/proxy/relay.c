@@ -46,11 +46,11 @@ later(uint32_t a, uint32_t b)
 static void
 finish(struct wr_loop *l, struct wr_relay *r)
 {
-	wr_relay_done_fn *done = r->done;
+	wr_relay_fn *tell = r->tell;
 
 	wr_timer_stop(l, &r->timer);
-	r->done = NULL;
-	done(l, r);
+	r->tell = NULL;
+	tell(l, r, WR_RELAY_OVER);
 }
 
 /* -- Errors -------------------------------------------------------------- */
@@ -181,6 +181,8 @@ on_recv(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	}
 	if (now - c->in_ms >= relay_of(c)->nap_ms)
 		wake(l, relay_of(c));
+	if (c->bytes == 0 && c->side == WR_SERVER)
+		relay_of(c)->tell(l, relay_of(c), WR_RELAY_HEARD);
 	c->in_ms = now;
 	c->hint = d->flags & WR_HINT;
 	if (d->res >= BULK_BYTES && !to->bulk) {
@@ -348,11 +350,11 @@ wr_relay_look(struct wr_loop *l, struct wr_relay *r)
 /* -- Start --------------------------------------------------------------- */
 
 void
-wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_done_fn *done)
+wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_fn *tell)
 {
 	uint32_t now = clock_ms(l);
 
-	r->done = done;
+	r->tell = tell;
 	r->err = 0;
 	r->why = WR_END_NONE;
 	r->torn = r->deaf = 0;
@@ -363,8 +365,8 @@ wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_done_fn *done)
 	/* Most clients have spoken by now, most servers wait for that. */
 	r->end[WR_CLIENT].hint = true;
 	pump_recv(l, &r->end[WR_CLIENT]);
-	if (r->done != NULL)
+	if (r->tell != NULL)
 		pump_recv(l, &r->end[WR_SERVER]);
-	if (r->done != NULL)
+	if (r->tell != NULL)
 		wr_relay_look(l, r);
 }

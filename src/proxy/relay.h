@@ -16,7 +16,14 @@
 #include "proxy/end.h"
 
 struct wr_relay;
-typedef void wr_relay_done_fn(struct wr_loop *l, struct wr_relay *r);
+
+enum wr_relay_news {
+	WR_RELAY_HEARD, /* the server's first byte has come */
+	WR_RELAY_OVER,
+};
+
+typedef void
+wr_relay_fn(struct wr_loop *l, struct wr_relay *r, enum wr_relay_news news);
 
 /* Milliseconds, or WR_OFF. */
 struct wr_limits {
@@ -31,7 +38,7 @@ struct wr_limits {
 struct wr_relay {
 	struct wr_conn end[2]; /* by enum wr_side; initialised by the caller */
 	struct wr_timer timer; /* the caller's while the relay does not run */
-	wr_relay_done_fn *done;
+	wr_relay_fn *tell;     /* NULL: it does not run */
 	struct wr_limits limits; /* set by the caller */
 	uint32_t start_ms;       /* set by the caller: when lifetime began */
 	uint32_t unsent;         /* set by the caller: what the kernel may
@@ -47,12 +54,11 @@ struct wr_relay {
 
 /*
  * Start passing bytes between two connected ends with nothing in flight.
- * `done` runs once, when the relay is over, perhaps before this returns.
- * Operations may then still be in flight, so that an end can only be closed,
- * but for one that is in `deaf`: nothing goes out to it.
+ * WR_RELAY_OVER is told once, perhaps before this returns.  Operations may
+ * then still be in flight, so that an end can only be closed, but for one
+ * that is in `deaf`: nothing goes out to it.
  */
-void
-wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_done_fn *done);
+void wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_fn *tell);
 
 /* Limits were changed, or a side was given other limits: look at the clock. */
 void wr_relay_look(struct wr_loop *l, struct wr_relay *r);

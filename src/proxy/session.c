@@ -123,6 +123,7 @@ new_session(struct wr_proxy *px, const struct wr_door *door)
 	s->gen = wr_gen_get(door->gen);
 	s->listener = door->conf;
 	s->rules = &door->conf->rules;
+	s->log = s->rules->access_log;
 	s->listener_cell = door->cell;
 	s->upstream_cell = s->server_cell = WR_OFF;
 	s->port = door->port;
@@ -276,17 +277,34 @@ wr_session_resume(struct wr_session *s, bool go_on)
 
 /* -- Relay --------------------------------------------------------------- */
 
+/* What an end says of the server; most say nothing. */
 static void
-on_relayed(struct wr_loop *l, struct wr_relay *r)
+tell_server(struct wr_session *s)
+{
+	bool heard = s->relay.end[WR_SERVER].bytes > 0;
+
+	if (s->end == WR_END_SERVER_RELAY_FIRST)
+		wr_hooks_server(s, WR_NEWS_MUTE);
+	else if (s->end == WR_END_SERVER_RELAY_RESET && !heard)
+		wr_hooks_server(s, WR_NEWS_EARLY_RESET);
+}
+
+static void
+on_relay(struct wr_loop *l, struct wr_relay *r, enum wr_relay_news news)
 {
 	struct wr_session *s = wr_container_of(r, struct wr_session, relay);
 
 	(void)l;
+	if (news == WR_RELAY_HEARD) {
+		wr_hooks_server(s, WR_NEWS_ANSWERED);
+		return;
+	}
 	if (r->why == WR_END_WEIR_ANY_ERROR) {
 		errno = -r->err;
 		wr_error("relay");
 	}
 	s->end = r->why;
+	tell_server(s);
 	if (r->deaf & 1u << WR_CLIENT && !(r->torn & 1u << WR_SERVER))
 		wr_session_go(s, WR_LINGER);
 	else
@@ -303,7 +321,7 @@ relay(struct wr_session *s)
 	s->upstream = NULL;
 	s->server = NULL;
 	wr_gen_put(&s->gen);
-	wr_relay_start(s->px->loop, &s->relay, on_relayed);
+	wr_relay_start(s->px->loop, &s->relay, on_relay);
 }
 
 /* -- End ----------------------------------------------------------------- */

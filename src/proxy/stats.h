@@ -74,7 +74,7 @@ struct wr_slot {
 	uint32_t phase;      /* enum wr_phase */
 	uint32_t generation; /* the one in use, low bits */
 	uint64_t beat_ms;    /* monotonic; once a turn */
-	char backend[12];   /* of its loop */
+	char backend[12];    /* of its loop */
 	uint64_t late_beats;
 	uint64_t sessions_max;
 	uint64_t sessions; /* gauge */

@@ -15,8 +15,7 @@
 struct look {
 	const struct wr_server_conf *best;
 	int64_t weight; /* of all that fit */
-	bool usable;    /* some are, though perhaps tried or full */
-	bool full, tried;
+	bool full, tried, ejected;
 };
 
 /* Smooth: each server gains its weight, and the winner pays for all. */
@@ -33,7 +32,7 @@ gain(struct wr_proxy *px, const struct wr_server_conf *sv, struct look *k)
 
 static struct look
 look_at(struct wr_proxy *px, const struct wr_upstream_conf *u, bool backup,
-    uint64_t tried)
+    uint64_t tried, bool panic)
 {
 	struct look k = { 0 };
 
@@ -46,8 +45,9 @@ look_at(struct wr_proxy *px, const struct wr_upstream_conf *u, bool backup,
 		fit = wr_server_fit(px->stats, sv, wr_loop_now(px->loop));
 		if (fit == WR_FIT_NOT)
 			continue;
-		k.usable = true;
-		if (fit == WR_FIT_WAIT)
+		if (fit == WR_FIT_EJECTED && !panic)
+			k.ejected = true;
+		else if (fit == WR_FIT_WAIT)
 			k.full = true;
 		else if (tried & wr_server_bit(sv))
 			k.tried = true;
@@ -61,23 +61,38 @@ look_at(struct wr_proxy *px, const struct wr_upstream_conf *u, bool backup,
 
 /* A full primary is worth waiting for; one that was tried is not. */
 static enum wr_picked
-pick(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
-    const struct wr_server_conf **sv)
+choose(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
+    bool panic, const struct wr_server_conf **sv)
 {
-	struct look primary = look_at(px, u, false, tried), backup;
+	struct look primary = look_at(px, u, false, tried, panic), backup;
 
 	*sv = primary.best;
 	if (primary.best != NULL)
 		return WR_PICKED;
 	if (primary.full)
 		return WR_PICK_FULL;
-	backup = look_at(px, u, true, tried);
+	backup = look_at(px, u, true, tried, panic);
 	*sv = backup.best;
 	if (backup.best != NULL)
 		return WR_PICKED;
 	if (primary.tried || backup.tried)
 		return WR_PICK_TRIED;
-	return backup.full ? WR_PICK_FULL : WR_PICK_NONE;
+	if (backup.full)
+		return WR_PICK_FULL;
+	return primary.ejected || backup.ejected ? WR_PICK_EJECTED
+						 : WR_PICK_NONE;
+}
+
+/* Rather an ejected server than none, if the modules think so too. */
+static enum wr_picked
+pick(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
+    const struct wr_server_conf **sv)
+{
+	enum wr_picked how = choose(px, u, tried, false, sv);
+
+	if (how == WR_PICK_EJECTED && wr_hooks_none(px, u))
+		how = choose(px, u, tried, true, sv);
+	return how == WR_PICK_EJECTED ? WR_PICK_NONE : how;
 }
 
 enum wr_picked

@@ -15,10 +15,11 @@
 struct wr_proxy;
 
 enum wr_picked {
-	WR_PICKED,     /* here it is */
-	WR_PICK_TRIED, /* only such as were tried before */
-	WR_PICK_FULL,  /* none has a place now */
-	WR_PICK_NONE,  /* none is usable */
+	WR_PICKED,       /* here it is */
+	WR_PICK_TRIED,   /* only such as were tried before */
+	WR_PICK_FULL,    /* none has a place now */
+	WR_PICK_EJECTED, /* none, but some are only ejected; never returned */
+	WR_PICK_NONE,    /* none is usable */
 };
 
 /* What this process remembers of a server. */

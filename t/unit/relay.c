@@ -11,23 +11,26 @@
 
 static struct wr_loop *l;
 static struct wr_relay r;
-static int ended;
+static int ended, heard;
 static uint8_t zeros[65536];
 
 #define CLIENT (&r.end[WR_CLIENT].sock)
 #define SERVER (&r.end[WR_SERVER].sock)
 
 static void
-on_done(struct wr_loop *l_, struct wr_relay *r_)
+on_news(struct wr_loop *l_, struct wr_relay *r_, enum wr_relay_news news)
 {
-	ended += l_ == l && r_ == &r;
+	if (news == WR_RELAY_OVER)
+		ended += l_ == l && r_ == &r;
+	else
+		heard++;
 }
 
 static void
 begin(void)
 {
 	l = fake_new();
-	ended = 0;
+	ended = heard = 0;
 	memset(&r, 0, sizeof(r));
 	is_int(wr_conn_init(l, &r.end[WR_CLIENT], WR_CLIENT, 10), 0);
 	is_int(wr_conn_init(l, &r.end[WR_SERVER], WR_SERVER, 11), 0);
@@ -40,7 +43,7 @@ static void
 start(void)
 {
 	begin();
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 }
 
 /* Close what is left; nothing may be lost. */
@@ -65,11 +68,15 @@ bytes_pass_both_ways(void)
 	ok(fake_waits(&SERVER->out) == WR_OP_SEND);
 	is_int(fake_byte(&SERVER->out, 1), 'i');
 	fake_take(l, &SERVER->out, 4);
+	is_int(heard, 0);
 	fake_bytes(l, &SERVER->in, "pong!", 5, 0);
+	is_int(heard, 1);
 	is_int(fake_byte(&CLIENT->out, 4), '!');
 	fake_take(l, &CLIENT->out, 5);
 	is_int(r.end[WR_CLIENT].bytes, 4);
 	is_int(r.end[WR_SERVER].bytes, 5);
+	fake_bytes(l, &SERVER->in, "more", 4, 0);
+	is_int(heard, 1);
 	finish();
 }
 
@@ -193,7 +200,7 @@ idle_is_no_byte_either_way(void)
 {
 	begin();
 	r.limits.idle = 1000;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	fake_pass(l, 900);
 	fake_bytes(l, &CLIENT->in, "a", 1, 0);
 	fake_pass(l, 900);
@@ -210,7 +217,7 @@ each_side_may_have_its_own_patience(void)
 	for (int side = 0; side < 2; side++) {
 		begin();
 		r.limits.side_idle[side] = 500;
-		wr_relay_start(l, &r, on_done);
+		wr_relay_start(l, &r, on_news);
 		fake_pass(l, 400);
 		fake_bytes(l, &r.end[!side].sock.in, "a", 1, 0);
 		fake_take(l, &r.end[side].sock.out, 1);
@@ -225,7 +232,7 @@ a_reader_that_takes_nothing_is_given_up(void)
 	begin();
 	r.limits.send = 800;
 	r.limits.idle = 800;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	/* The timer sleeps: nothing to send for long. */
 	r.limits.idle = WR_OFF;
 	fake_pass(l, 100000);
@@ -239,7 +246,7 @@ a_reader_that_takes_a_little_is_not(void)
 {
 	begin();
 	r.limits.send = 800;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	fake_bytes(l, &SERVER->in, zeros, 1000, 0);
 	for (int i = 0; i < 10; i++) {
 		fake_pass(l, 700);
@@ -261,7 +268,7 @@ half_closed_sessions_have_a_time_of_their_own(void)
 	begin();
 	r.limits.idle = 10000;
 	r.limits.half_close = 300;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	fake_finish(l, &CLIENT->in, 0);
 	fake_pass(l, 250);
 	/* A download goes on as long as it moves. */
@@ -271,7 +278,7 @@ half_closed_sessions_have_a_time_of_their_own(void)
 
 	begin();
 	r.limits.half_close = 300;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	fake_pass(l, 5000);
 	fake_finish(l, &SERVER->in, 0);
 	ends_after(300, WR_END_CLIENT_RELAY_HALF);
@@ -282,7 +289,7 @@ the_first_byte_is_waited_for_once_something_was_asked(void)
 {
 	begin();
 	r.limits.first_byte = 200;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	fake_pass(l, 10000);
 	is_int(ended, 0);
 	fake_bytes(l, &CLIENT->in, "?", 1, 0);
@@ -291,7 +298,7 @@ the_first_byte_is_waited_for_once_something_was_asked(void)
 
 	begin();
 	r.limits.first_byte = 200;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	fake_bytes(l, &CLIENT->in, "?", 1, 0);
 	fake_take(l, &SERVER->out, 1);
 	fake_bytes(l, &SERVER->in, "!", 1, 0);
@@ -309,7 +316,7 @@ a_life_ends_whatever_happens(void)
 	begin();
 	r.limits.lifetime = 1000;
 	r.limits.idle = 500;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	for (int i = 0; i < 9; i++) {
 		fake_pass(l, 100);
 		fake_bytes(l, &CLIENT->in, "a", 1, 0);
@@ -325,7 +332,7 @@ traffic_sets_no_timers(void)
 
 	begin();
 	r.limits.idle = r.limits.send = 600000;
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	before = r.timer.link.prev;
 	for (int i = 0; i < 100; i++) {
 		fake_bytes(l, &CLIENT->in, "a", 1, 0);
@@ -429,7 +436,7 @@ every_byte_arrives(uint64_t seed, bool breaks)
 	r.limits = (struct wr_limits){ 60000, { WR_OFF, 50000 }, 30000, 20000,
 		20000, WR_OFF };
 	r.start_ms = (uint32_t)wr_loop_now(l);
-	wr_relay_start(l, &r, on_done);
+	wr_relay_start(l, &r, on_news);
 	while (ended == 0) {
 		unsigned side = wr_random_below(&rnd, 2);
 		struct wr_sock *k = &r.end[side].sock;
