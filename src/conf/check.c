@@ -8,6 +8,7 @@
 
 #include "conf/core.h"
 #include "conf/files.h"
+#include "conf/scan.h"
 
 #define KNOWN_MAX 128
 
@@ -23,12 +24,37 @@ add_path(struct wr_text *t, const struct wr_node *n)
 	wr_text_puts(t, n->name);
 }
 
+/* The message without what it is about, so that no secret can slip in. */
+static void
+redacted(struct wr_text *t, const char *fmt)
+{
+	for (; *fmt != '\0'; fmt++) {
+		if (*fmt != '%') {
+			wr_text_putc(t, *fmt);
+			continue;
+		}
+		fmt += 1 + strspn(fmt + 1, "0123456789.*lhzju-");
+		wr_text_puts(t, *fmt == '%' ? "%" : "...");
+		if (*fmt == '\0')
+			return;
+	}
+}
+
+static void
+format(struct wr_text *t, const struct wr_node *n, const char *fmt, va_list ap)
+{
+	if (n != NULL && n->secret)
+		redacted(t, fmt);
+	else
+		wr_text_vprintf(t, fmt, ap);
+}
+
 static void
 add(struct wr_errs *e, const struct wr_node *n, const char *fmt, va_list ap)
 {
 	struct wr_text path = { 0 }, text = { 0 };
 
-	wr_text_vprintf(&text, fmt, ap);
+	format(&text, n, fmt, ap);
 	if (n != NULL)
 		add_path(&path, n);
 	wr_errs_add(e, n != NULL ? n->src : NULL, n != NULL ? n->line : 0,
@@ -72,16 +98,22 @@ void
 wr_check_wrong(struct wr_check *c, const struct wr_key *key,
     const struct wr_node *n, const char *fmt, ...)
 {
-	struct wr_text t = { 0 };
+	struct wr_text with = { 0 };
 	va_list ap;
 
+	/* The format grows, so that what is redacted is seen once. */
+	wr_text_puts(&with, fmt);
+	if (key->preset != NULL && key->preset[0] != '\0') {
+		wr_text_puts(&with, " (default ");
+		for (const char *z = key->preset; *z != '\0'; z++)
+			wr_text_puts(
+			    &with, *z == '%' ? "%%" : (char[]){ *z, '\0' });
+		wr_text_putc(&with, ')');
+	}
 	va_start(ap, fmt);
-	wr_text_vprintf(&t, fmt, ap);
+	wr_check_errorv(c, n, with.p != NULL ? with.p : fmt, ap);
 	va_end(ap);
-	if (key->preset != NULL && key->preset[0] != '\0')
-		wr_text_printf(&t, " (default %s)", key->preset);
-	wr_check_error(c, n, "%s", t.p != NULL ? t.p : "");
-	wr_text_fini(&t);
+	wr_text_fini(&with);
 }
 
 bool
@@ -96,7 +128,7 @@ wr_check_shown(const struct wr_key *key, const struct wr_node *n, char *text)
 	struct wr_text t;
 
 	if (n->secret || (key != NULL && key->type == WR_SECRET))
-		return "this value";
+		return "...";
 	switch ((enum wr_kind)n->kind) {
 	case WR_N_GROUP:
 		return "a group";
@@ -205,14 +237,18 @@ wr_check_file(
 	return whole(c, copy);
 }
 
+/* A file of lines is shown as one of the configuration is, after those. */
 static const struct wr_source *
-list_source(struct wr_check *c, const char *path, uint32_t order)
+list_source(struct wr_check *c, const struct wr_node *n, const char *path,
+    const char *full)
 {
 	struct wr_source *src = wr_check_scratch(c, sizeof(*src));
+	const char *dir = whole(c, wr_path_dir(c->scratch, n->src->name));
 
-	*src = (struct wr_source){ .name = path,
-		.dir = whole(c, wr_path_dir(c->scratch, path)),
-		.order = order };
+	*src = (struct wr_source){ .name = whole(
+				       c, wr_path_join(c->scratch, dir, path)),
+		.dir = whole(c, wr_path_dir(c->scratch, full)),
+		.order = WR_SCAN_FILES_MAX + c->n_lists++ };
 	return src;
 }
 
@@ -221,9 +257,7 @@ lines(struct wr_check *c, const struct wr_node *n, const char *path,
     wr_texts_fn *fn, void *arg)
 {
 	const char *full =
-	    n->src != NULL
-		? whole(c, wr_path_join(c->scratch, n->src->dir, path))
-		: path;
+	    whole(c, wr_path_join(c->scratch, n->src->dir, path));
 	struct wr_node at = *n;
 	struct wr_str line, rest;
 	char *data = NULL;
@@ -239,7 +273,7 @@ lines(struct wr_check *c, const struct wr_node *n, const char *path,
 	rest = (struct wr_str){ wr_arena_copy(c->scratch, data, len + 1), len };
 	free(data);
 	(void)whole(c, (void *)(uintptr_t)rest.p);
-	at.src = list_source(c, full, n->src != NULL ? n->src->order : 0);
+	at.src = list_source(c, n, path, full);
 	at.parent = (struct wr_node *)(uintptr_t)n;
 	at.name = NULL;
 	at.secret = true;
@@ -355,6 +389,15 @@ wr_check_presets(struct wr_check *c, const struct wr_key *keys, void *base)
 		preset(c, keys, (char *)base + keys->offset);
 }
 
+/* What its group lacks may be what this was meant to be: say nothing more
+ * about the group. */
+static void
+hush(const struct wr_node *n)
+{
+	if (n->parent != NULL)
+		n->parent->bad = true;
+}
+
 static void
 unknown(struct wr_check *c, const struct wr_node *n, const struct wr_key *keys,
     unsigned at)
@@ -371,6 +414,14 @@ unknown(struct wr_check *c, const struct wr_node *n, const struct wr_key *keys,
 	wr_hint(&t, n->name, known, n_known);
 	wr_check_error(c, n, "unknown key%s", t.len > 0 ? t.p : "");
 	wr_text_fini(&t);
+	hush(n);
+}
+
+static void
+not_built(struct wr_check *c, const struct wr_node *n, const char *why)
+{
+	wr_check_error(c, n, "not built yet (%s)", why);
+	hush(n);
 }
 
 static void
@@ -378,7 +429,7 @@ member(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
     void *base)
 {
 	if (key->later != NULL)
-		wr_check_error(c, n, "not built yet (%s)", key->later);
+		not_built(c, n, key->later);
 	else if (!n->bad)
 		wr_check_value(c, key, n, (char *)base + key->offset);
 }
@@ -489,7 +540,7 @@ refuse(struct wr_check *c, const struct wr_node *n, const struct wr_key *keys,
 	const char *why = wr_later(n->name, at);
 
 	if (why != NULL)
-		wr_check_error(c, n, "not built yet (%s)", why);
+		not_built(c, n, why);
 	else
 		unknown(c, n, keys, at);
 }

@@ -23,8 +23,7 @@ struct wr_check {
 	uint32_t n_groups;
 	struct wr_names *upstreams, *listens;
 	const struct wr_upstream_conf *owner;
-	uint32_t n_sources; /* files that lists came from */
-	struct wr_texts sources;
+	uint32_t n_lists; /* files that lists came from */
 };
 
 /* Engine: check.c and values.c. */
@@ -99,6 +98,8 @@ void wr_check_listeners(struct wr_check *c, const struct wr_node *all,
 /* "unix:PATH" with an absolute path; -errno, not reported. */
 wr_must_check int wr_check_unix(struct wr_check *c, const struct wr_node *n,
     struct wr_str s, struct wr_addr *a);
+void wr_check_bad_path(
+    struct wr_check *c, const struct wr_node *n, struct wr_str s, int err);
 /* "file:line", for the value. */
 const char *wr_check_where(struct wr_check *c, const struct wr_node *n);
 void wr_check_routes(struct wr_check *c, const struct wr_node *n,

@@ -20,8 +20,8 @@ struct levels {
 	uint32_t n;
 };
 
-static void keys(struct wr_print *p, const struct wr_key *k,
-    const struct levels *lv, unsigned at);
+static void
+keys(struct wr_print *p, const struct wr_key *k, const struct levels *lv);
 
 static void
 push(struct levels *lv, const struct wr_node *n)
@@ -37,9 +37,15 @@ is_word(const struct wr_node *n, const char *on, const char *boolean)
 	       (strcmp(n->text, on) == 0 || strcmp(n->text, boolean) == 0);
 }
 
+static bool
+switchable(const struct wr_key *k)
+{
+	return k[0].type == WR_BOOL && strcmp(k[0].name, "on") == 0;
+}
+
 /* The group of that name at all levels that count: "off" cuts. */
 static struct levels
-inner(const struct levels *lv, const char *name)
+inner(const struct levels *lv, const char *name, const struct wr_key *k)
 {
 	struct levels in = { .n = 0 };
 
@@ -47,7 +53,7 @@ inner(const struct levels *lv, const char *name)
 		const struct wr_node *n = wr_node_get(lv->v[i], name);
 
 		push(&in, n);
-		if (n != NULL && is_word(n, "off", "false"))
+		if (n != NULL && switchable(k) && is_word(n, "off", "false"))
 			break;
 	}
 	return in;
@@ -55,25 +61,22 @@ inner(const struct levels *lv, const char *name)
 
 /* Who says this key: a member, or the group itself by its principal value. */
 static const struct wr_node *
-winner(const struct levels *lv, const char *name, const char *principal)
+winner(const struct levels *lv, const char *name, const char *principal,
+    bool switched)
 {
 	for (uint32_t i = 0; i < lv->n; i++) {
 		const struct wr_node *n = lv->v[i], *m = wr_node_get(n, name);
 
 		if (m != NULL)
 			return m;
-		if (n->kind != WR_N_GROUP && principal != NULL &&
-		    strcmp(name, principal) == 0 &&
-		    !is_word(n, "off", "false") && !is_word(n, "on", "true"))
+		if (n->kind == WR_N_GROUP || principal == NULL ||
+		    strcmp(name, principal) != 0)
+			continue;
+		if (!switched ||
+		    (!is_word(n, "off", "false") && !is_word(n, "on", "true")))
 			return n;
 	}
 	return NULL;
-}
-
-static bool
-switchable(const struct wr_key *k)
-{
-	return k[0].type == WR_BOOL && strcmp(k[0].name, "on") == 0;
 }
 
 static bool
@@ -109,7 +112,8 @@ group(struct wr_print *p, const char *name, const struct wr_key *k,
 	}
 	wr_print_open(p, name, '{');
 	p->principal = principal;
-	keys(p, key, lv, 0);
+	p->switched = switchable(k);
+	keys(p, key, lv);
 	wr_print_close(p, '}');
 }
 
@@ -126,7 +130,8 @@ groups(struct wr_print *p, const struct wr_key *k, const struct wr_node *n)
 		push(&lv, m);
 		wr_print_open(p, NULL, '{');
 		p->principal = k->principal;
-		keys(p, k->keys, &lv, 0);
+		p->switched = switchable(k->keys);
+		keys(p, k->keys, &lv);
 		wr_print_close_item(p, '}', i + 1 < count);
 	}
 	wr_print_close(p, ')');
@@ -149,7 +154,7 @@ mixture(struct wr_print *p, const struct wr_key *k, const struct wr_node *n)
 		}
 		push(&lv, m);
 		wr_print_open(p, NULL, '{');
-		keys(p, k->keys, &lv, 0);
+		keys(p, k->keys, &lv);
 		wr_print_close_item(p, '}', i + 1 < count);
 	}
 	wr_print_close(p, ')');
@@ -160,7 +165,7 @@ mixture(struct wr_print *p, const struct wr_key *k, const struct wr_node *n)
 static void
 timeouts(struct wr_print *p, const struct levels *outer, unsigned at)
 {
-	struct levels lv = inner(outer, "timeouts"), own = lv;
+	struct levels lv = inner(outer, "timeouts", wr_timeout_keys), own = lv;
 	const struct wr_node *n, *top = wr_node_get(p->c->root, "timeouts");
 
 	if (own.n > 0 && own.v[own.n - 1] == top && at != WR_AT_TOP)
@@ -174,9 +179,9 @@ timeouts(struct wr_print *p, const struct levels *outer, unsigned at)
 
 		if ((where & at) == 0)
 			continue;
-		n = winner(&lv, k->name, NULL);
+		n = winner(&lv, k->name, NULL, false);
 		p->comment = both && at != WR_AT_TOP &&
-			     winner(&own, k->name, NULL) == NULL;
+			     winner(&own, k->name, NULL, false) == NULL;
 		if (n != NULL || k->preset[0] != '\0')
 			wr_print_key(p, k, n);
 		p->comment = false;
@@ -196,7 +201,8 @@ answer(struct wr_print *p, const struct wr_key *k, const struct wr_node *n)
 static void
 custom(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 {
-	const struct wr_node *n = winner(lv, k->name, p->principal);
+	const struct wr_node *n =
+	    winner(lv, k->name, p->principal, p->switched);
 
 	if (k->parse == wr_parse_nothing)
 		return;
@@ -216,16 +222,17 @@ static void
 one(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 {
 	const char *principal = p->principal;
+	bool switched = p->switched;
 	const struct wr_node *n;
 	struct levels in;
 
 	switch (k->type) {
 	case WR_GROUP:
-		in = inner(lv, k->name);
+		in = inner(lv, k->name, k->keys);
 		group(p, k->name, k->keys, k->principal, &in);
 		break;
 	case WR_GROUPS:
-		n = winner(lv, k->name, principal);
+		n = winner(lv, k->name, principal, p->switched);
 		if (n != NULL)
 			groups(p, k, n);
 		break;
@@ -233,17 +240,16 @@ one(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 		custom(p, k, lv);
 		break;
 	default:
-		wr_print_key(p, k, winner(lv, k->name, principal));
+		wr_print_key(p, k, winner(lv, k->name, principal, p->switched));
 		break;
 	}
 	p->principal = principal;
+	p->switched = switched;
 }
 
 static void
-keys(struct wr_print *p, const struct wr_key *k, const struct levels *lv,
-    unsigned at)
+keys(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 {
-	(void)at;
 	for (; k->name != NULL; k++)
 		if (k->later == NULL)
 			one(p, k, lv);
@@ -264,7 +270,7 @@ modules(
 			continue;
 		if (at != WR_AT_TOP && (g->at & WR_AT_TOP) != 0)
 			push(&all, p->c->root);
-		in = inner(&all, g->name);
+		in = inner(&all, g->name, g->keys);
 		group(p, g->name, g->keys, g->principal, &in);
 	}
 }
@@ -413,7 +419,7 @@ wr_dump(struct wr_check *c, struct wr_text *out)
 	    "(workers), or only a new master (upgrade).\n\n",
 	    c->load->path);
 	push(&lv, c->root);
-	keys(&p, wr_top_keys, &lv, 0);
+	keys(&p, wr_top_keys, &lv);
 	modules(&p, WR_AT_TOP, &lv, false);
 	objects(&p);
 }

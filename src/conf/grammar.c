@@ -214,7 +214,7 @@ list(struct wr_in *in, struct wr_open *up, char bracket)
 		in->x.p++;
 		if (wr_lex_next(&in->x) == close) {
 			wr_lex_stop(&in->x, in->x.line,
-			    "no comma before \"%c\": no trailing comma", close);
+			    "no trailing comma before \"%c\"", close);
 			return false;
 		}
 	}
@@ -390,6 +390,7 @@ static bool
 setting(struct wr_in *in, struct wr_open *o, char c)
 {
 	struct wr_lex *x = &in->x;
+	char here[WR_LEX_HERE];
 	uint32_t line = x->line;
 	const char *from = x->p;
 	struct wr_str name = wr_lex_name(x);
@@ -412,6 +413,10 @@ setting(struct wr_in *in, struct wr_open *o, char c)
 	c = wr_lex_next(x);
 	if (c == ';' || c == ',')
 		x->p++;
+	else if (c != '\0' && strchr("\"({[0123456789+-./*", c) != NULL)
+		wr_lex_stop(x, x->line,
+		    "\";\" is expected after the value of \"%.*s\", not %s",
+		    WR_STR_ARG(name), wr_lex_here(x, here));
 	return !x->stop;
 }
 

@@ -121,7 +121,7 @@ one(struct wr_check *c, const struct wr_node *n,
 
 	*l = *base;
 	l->where = wr_check_where(c, n);
-	l->name = n->name;
+	l->name = n->name != NULL ? n->name : "";
 	if (n->kind != WR_N_GROUP) {
 		wr_check_error(c, n, "a group { } is expected, not %s",
 		    wr_check_shown(NULL, n, text));
@@ -140,12 +140,10 @@ one(struct wr_check *c, const struct wr_node *n,
 	wr_check_routes(
 	    c, wr_node_get(n, "routes"), &l->rules, &l->routes, &l->n_routes);
 	wr_timeouts_settle(&l->rules.timeouts);
-	if (l->name != NULL)
+	if (n->name != NULL)
 		l->name = wr_check_str(c, wr_str_of(l->name));
 	else if (l->n_listens > 0)
 		l->name = l->listens[0].text;
-	else
-		l->name = "";
 }
 
 static const char *

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* listens - what a listener listens on: addresses, ranges, descriptors. */
 #include <errno.h>
+#include <stdio.h>
 
 #include "conf/core.h"
 
@@ -28,6 +29,17 @@ wr_check_unix(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 	err = wr_addr_parse(a, (struct wr_str){ t.p, t.len }, -1);
 	wr_text_fini(&t);
 	return err;
+}
+
+void
+wr_check_bad_path(
+    struct wr_check *c, const struct wr_node *n, struct wr_str s, int err)
+{
+	if (err == -ENAMETOOLONG)
+		wr_check_error(
+		    c, n, "\"%.*s\": the path is too long", WR_STR_ARG(s));
+	else
+		wr_check_error(c, n, "\"%.*s\" names no path", WR_STR_ARG(s));
 }
 
 static struct wr_listen *
@@ -65,6 +77,7 @@ descriptor(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 {
 	struct wr_str name = { s.p + 3, s.len - 3 };
 	struct wr_listen *l;
+	char text[16];
 	uint64_t fd = 0;
 	int err = wr_str_u64(name, INT32_MAX, &fd);
 
@@ -73,6 +86,10 @@ descriptor(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 		    "\"%.*s\" is no descriptor: write \"fd:3\" or \"fd:NAME\"",
 		    WR_STR_ARG(s));
 		return;
+	}
+	if (err == 0) {
+		(void)snprintf(text, sizeof(text), "fd:%d", (int)fd);
+		s = wr_str_of(text);
 	}
 	l = next(c, f, n, s);
 	if (l == NULL)
@@ -92,8 +109,7 @@ path(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 	int err = wr_check_unix(c, n, s, &a);
 
 	if (err < 0) {
-		wr_check_error(c, n, "\"%.*s\": the path is %s", WR_STR_ARG(s),
-		    err == -ENAMETOOLONG ? "too long" : "no path");
+		wr_check_bad_path(c, n, s, err);
 		return;
 	}
 	l = next(c, f, n, wr_str_of(wr_addr_text(&a, text, sizeof(text))));
@@ -117,11 +133,21 @@ ports(struct wr_str s, uint64_t *first, uint64_t *last)
 	       (wr_str_u64(b, UINT16_MAX, last) == 0 && *last >= *first);
 }
 
-/* `host` and all ports of a range. */
-static void
-range(struct wr_check *c, const struct wr_node *n, struct wr_str host,
-    uint64_t first, uint64_t last, struct found *f)
+/* The colons of IPv6 stand in brackets, and nothing behind those. */
+static bool
+host_ok(struct wr_str host)
 {
+	if (host.len > 0 && host.p[0] == '[')
+		return host.p[host.len - 1] == ']';
+	return memchr(host.p, ':', host.len) == NULL;
+}
+
+/* `host` and all ports of a range; `s` is what was written. */
+static void
+range(struct wr_check *c, const struct wr_node *n, struct wr_str s,
+    struct wr_str host, const uint64_t *first_last, struct found *f)
+{
+	uint64_t first = first_last[0], last = first_last[1];
 	struct wr_listen *l;
 	struct wr_addr a;
 	char text[WR_ADDR_TEXT];
@@ -129,14 +155,14 @@ range(struct wr_check *c, const struct wr_node *n, struct wr_str host,
 
 	if (err == -ENODEV) {
 		wr_check_error(c, n, "\"%.*s\": there is no such interface",
-		    WR_STR_ARG(host));
+		    WR_STR_ARG(s));
 		return;
 	}
-	if (err < 0) {
+	if (err < 0 || !host_ok(host)) {
 		wr_check_error(c, n,
 		    "\"%.*s\" is no address: a listener needs one of this "
-		    "machine, or \"*\", or \"[::]\"",
-		    WR_STR_ARG(host));
+		    "machine, \"*\" or \"[::]\", and a port",
+		    WR_STR_ARG(s));
 		return;
 	}
 	for (uint64_t port = first; port <= last; port++) {
@@ -155,7 +181,7 @@ one(struct wr_check *c, const struct wr_node *n, struct wr_str s, void *arg)
 {
 	const char *colon = memrchr(s.p, ':', s.len);
 	struct wr_str host = s, port = { NULL, 0 };
-	uint64_t first = 0, last = 0;
+	uint64_t p[2] = { 0, 0 };
 
 	if (wr_str_starts(s, "fd:")) {
 		descriptor(c, n, s, arg);
@@ -176,18 +202,18 @@ one(struct wr_check *c, const struct wr_node *n, struct wr_str s, void *arg)
 		    "\"%.*s\" has no port: write \"*:80\", \"[::]:80\", "
 		    "\":80\", \":7000-7099\", \"unix:/path\" or \"fd:3\"",
 		    WR_STR_ARG(s));
-	else if (!ports(port, &first, &last))
+	else if (!ports(port, &p[0], &p[1]))
 		wr_check_error(c, n,
 		    "\"%.*s\": a port is 1 to 65535, a range \"7000-7099\"",
 		    WR_STR_ARG(s));
-	else if (last - first >= PORTS_MAX)
+	else if (p[1] - p[0] >= PORTS_MAX)
 		wr_check_error(c, n, "\"%.*s\": more than %d ports",
 		    WR_STR_ARG(s), PORTS_MAX);
 	else if (host.len > 0)
-		range(c, n, host, first, last, arg);
+		range(c, n, s, host, p, arg);
 	else {
-		range(c, n, WR_STR("*"), first, last, arg);
-		range(c, n, WR_STR("[::]"), first, last, arg);
+		range(c, n, s, WR_STR("*"), p, arg);
+		range(c, n, s, WR_STR("[::]"), p, arg);
 	}
 }
 

@@ -166,8 +166,7 @@ value(struct wr_print *p, const struct wr_key *k, const struct wr_node *n)
 		if (m->name != NULL)
 			wr_text_putc(p->out, ';');
 	}
-	wr_text_printf(
-	    p->out, "%s%c", n->first != NULL ? " " : "", CLOSE[n->kind]);
+	wr_text_printf(p->out, " %c", CLOSE[n->kind]);
 }
 
 static void

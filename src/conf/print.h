@@ -12,6 +12,7 @@ struct wr_print {
 	struct wr_text *out;
 	unsigned depth;
 	const char *principal; /* of the group in hand */
+	bool switched;         /* it can be off */
 	bool comment;          /* values are printed as comments */
 };
 

@@ -210,7 +210,7 @@ wr_check_routes(struct wr_check *c, const struct wr_node *n,
 {
 	const struct wr_node *list;
 	struct wr_route_conf *v;
-	uint32_t count, i = 0;
+	uint32_t count, i = 0, errors = c->errs->total;
 	char text[WR_SHOWN];
 
 	*routes = NULL;
@@ -227,7 +227,9 @@ wr_check_routes(struct wr_check *c, const struct wr_node *n,
 	v = wr_check_array(c, count, sizeof(*v));
 	for (n = list; i < count; n = n->next)
 		one(c, n, outer, &v[i++]);
-	check_hidden(c, list, v, count);
+	/* Conditions that were not understood would seem to match all. */
+	if (c->errs->total == errors)
+		check_hidden(c, list, v, count);
 	*routes = v;
 	*n_routes = count;
 }

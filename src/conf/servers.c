@@ -57,31 +57,26 @@ is_host(struct wr_str s)
 static void
 bad_address(struct wr_check *c, const struct wr_node *n, struct wr_str s)
 {
-	const char *z = n->secret ? "this" : s.p;
-	int len = n->secret ? 4 : (int)s.len;
 	struct wr_str head, tail;
 
 	if (wr_str_cut(s, ':', &head, &tail) && s.p[0] != '[' &&
-	    memchr(tail.p, ':', tail.len) != NULL)
+	    memchr(tail.p, ':', tail.len) != NULL &&
+	    memmem(s.p, s.len, "://", 3) == NULL)
 		wr_check_error(c, n,
 		    "\"%.*s\" is no address: write IPv6 in brackets, "
 		    "\"[::1]:80\"",
-		    len, z);
+		    WR_STR_ARG(s));
 	else
 		wr_check_error(c, n,
 		    "\"%.*s\" is no address: write \"10.0.0.5:80\", "
 		    "\"[::1]:80\", \"name:80\", \"unix:/path\" or \"srv:NAME\"",
-		    len, z);
+		    WR_STR_ARG(s));
 }
 
 static void
 bad_port(struct wr_check *c, const struct wr_node *n, struct wr_str s)
 {
-	if (n->secret)
-		wr_check_error(c, n, "a port is 1 to 65535");
-	else
-		wr_check_error(
-		    c, n, "\"%.*s\": a port is 1 to 65535", WR_STR_ARG(s));
+	wr_check_error(c, n, "\"%.*s\": a port is 1 to 65535", WR_STR_ARG(s));
 }
 
 /* "name", "name:port" */
@@ -93,7 +88,7 @@ by_name(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 	uint64_t num = 0;
 	bool given = wr_str_cut(s, ':', &host, &port);
 
-	if (!is_host(host)) {
+	if (!is_host(host) || memchr(port.p, '/', port.len) != NULL) {
 		bad_address(c, n, s);
 		return;
 	}
@@ -117,7 +112,7 @@ by_service(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 	if (!is_host(host)) {
 		wr_check_error(c, n,
 		    "\"%.*s\" is no service: write \"srv:_x._tcp.name\"",
-		    n->secret ? 0 : (int)s.len, s.p);
+		    WR_STR_ARG(s));
 		return;
 	}
 	srv->kind = WR_SERVER_SRV;
@@ -131,8 +126,7 @@ by_path(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 	int err = wr_check_unix(c, n, s, &srv->addr);
 
 	if (err < 0)
-		wr_check_error(c, n, "\"%.*s\": the path is %s", WR_STR_ARG(s),
-		    err == -ENAMETOOLONG ? "too long" : "no path");
+		wr_check_bad_path(c, n, s, err);
 }
 
 static void
@@ -279,8 +273,7 @@ check_names(struct wr_check *c, struct found *f)
 			wr_check_error(c, f->at[i],
 			    "the server \"%s\" is there already, at %s:%u "
 			    "(for a larger share, use weight)",
-			    f->at[i]->secret ? "" : srv->name,
-			    before->src->name, before->line);
+			    srv->name, before->src->name, before->line);
 	}
 }
 

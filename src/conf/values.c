@@ -61,23 +61,42 @@ is_off(const struct wr_node *n)
 	return n->kind == WR_N_TEXT && strcmp(n->text, "off") == 0;
 }
 
-/* A number where a unit is needed, or something else altogether. */
+/* A number where a unit is needed? */
+static bool
+bare_number(const struct wr_node *n)
+{
+	uint64_t num;
+	int err;
+
+	if (n->kind == WR_N_BOOL || n->kind < WR_N_TEXT)
+		return false;
+	err = wr_str_u64(wr_str_of(n->text), UINT64_MAX, &num);
+	return err == 0 || err == -ERANGE;
+}
+
+#define TIME_WORDS "\"250ms\", \"30s\", \"2m\", \"1h\""
+
 static void
-no_unit(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
-    const char *what, const char *units, const char *examples)
+no_time(struct wr_check *c, const struct wr_key *key, const struct wr_node *n)
 {
 	char text[WR_SHOWN];
-	uint64_t num;
 
-	if (!n->secret && n->kind != WR_N_BOOL && n->kind >= WR_N_TEXT &&
-	    n->text[0] != '\0' &&
-	    wr_str_u64(wr_str_of(n->text), UINT64_MAX, &num) == 0)
+	if (bare_number(n))
 		wr_check_wrong(c, key, n,
 		    "%s has no unit: write \"%s%s\" or the like", n->text,
-		    n->text, units);
+		    n->text,
+		    key->preset != NULL &&
+			    wr_str_ends(wr_str_of(key->preset), "ms")
+			? "ms"
+			: "s");
+	else if (key->min > 0)
+		wr_check_wrong(c, key, n,
+		    "%s is no time: write " TIME_WORDS " or \"1d\"",
+		    wr_check_shown(key, n, text));
 	else
-		wr_check_wrong(c, key, n, "%s is no %s: write %s",
-		    wr_check_shown(key, n, text), what, examples);
+		wr_check_wrong(c, key, n,
+		    "%s is no time: write " TIME_WORDS ", \"1d\" or \"off\"",
+		    wr_check_shown(key, n, text));
 }
 
 static void
@@ -98,11 +117,7 @@ time_ms(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 	if (is_off(n)) {
 		wr_check_wrong(c, key, n, "it cannot be off");
 	} else if (err == -EINVAL) {
-		no_unit(c, key, n, "time", "s",
-		    key->min > 0
-			? "\"250ms\", \"30s\", \"2m\", \"1h\" or \"1d\""
-			: "\"250ms\", \"30s\", \"2m\", \"1h\", \"1d\" or "
-			  "\"off\"");
+		no_time(c, key, n);
 	} else if (err < 0 || num * factor >= WR_OFF ||
 		   (key->max > 0 && num * factor > (uint64_t)key->max)) {
 		wr_check_wrong(
@@ -131,9 +146,16 @@ size_bytes(struct wr_check *c, const struct wr_key *key,
 					 WR_COUNT(SIZES), &num, &factor)
 				   : -EINVAL;
 	size = num * factor;
-	if (err == -EINVAL)
-		no_unit(c, key, n, "size", "k",
-		    "\"512b\", \"16k\", \"4m\" or \"1g\"");
+	if (err == -EINVAL && bare_number(n))
+		wr_check_wrong(c, key, n,
+		    "%s has no unit: write \"16k\", \"4m\", or \"%sb\" for "
+		    "bytes",
+		    n->text, n->text);
+	else if (err == -EINVAL)
+		wr_check_wrong(c, key, n,
+		    "%s is no size: write \"512b\", \"16k\", \"4m\" or "
+		    "\"1g\"",
+		    wr_check_shown(key, n, text));
 	else if (err < 0 || (key->max > 0 && size > (uint64_t)key->max))
 		wr_check_wrong(
 		    c, key, n, "%s is too large", wr_check_shown(key, n, text));
@@ -159,9 +181,15 @@ rate(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 	err = n->kind == WR_N_TEXT ? split(wr_str_of(n->text), RATES,
 					 WR_COUNT(RATES), &num, &factor)
 				   : -EINVAL;
-	if (err == -EINVAL)
-		no_unit(c, key, n, "rate", "/s",
-		    "\"20/s\", \"30/m\", \"100/h\" or \"off\"");
+	if (err == -EINVAL && bare_number(n))
+		wr_check_wrong(c, key, n,
+		    "%s has no unit: write \"%s/s\" or the like", n->text,
+		    n->text);
+	else if (err == -EINVAL)
+		wr_check_wrong(c, key, n,
+		    "%s is no rate: write \"20/s\", \"30/m\", \"100/h\" or "
+		    "\"off\"",
+		    wr_check_shown(key, n, text));
 	else if (err < 0 || num == 0)
 		wr_check_wrong(c, key, n, "%s is out of range",
 		    wr_check_shown(key, n, text));
@@ -222,8 +250,9 @@ integer(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 	}
 	err = whole_number(n, &num);
 	if (err == -EINVAL) {
-		wr_check_wrong(c, key, n, "a number%s is expected, not %s",
-		    key->may_be_off ? " or \"off\"" : "",
+		wr_check_wrong(c, key, n,
+		    key->may_be_off ? "a number or \"off\" is expected, not %s"
+				    : "a number is expected, not %s",
 		    wr_check_shown(key, n, text));
 	} else if (err < 0 || (any ? num < 0 : num < key->min) ||
 		   (key->max > 0 && num > key->max)) {
@@ -274,6 +303,8 @@ text_value(struct wr_check *c, const struct wr_key *key,
 {
 	const char *z;
 
+	if (key->type == WR_SECRET)
+		((struct wr_node *)(uintptr_t)n)->secret = true;
 	/* A user may well be called 1000. */
 	z = n->kind == WR_N_INT ? n->text : wr_check_text(c, n);
 	if (z == NULL)

@@ -1,0 +1,67 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# What is wrong is told: each t/broken/NAME.conf gets exactly the messages in
+# NAME.err, all in one run, and exit status 1.
+use strict;
+use warnings;
+use lib 't/lib';
+use Cwd qw(abs_path);
+use POSIX ();
+use Test::More;
+use Weir;
+
+my $broken = abs_path('t/broken');
+my $dir = Weir::folder();
+
+delete $ENV{$_} for grep { /^WEIR_NOT/ } keys %ENV;
+system('cp', '-R', "$broken/.", "$dir") == 0 or die 'cannot copy';
+chdir $dir or die "$dir: $!";
+
+# What no archive can hold.
+POSIX::mkfifo('fifo', 0600) or die "fifo: $!";
+symlink 'link-to-itself', 'link-to-itself';
+open my $large, '>', 'large.inc' or die "large.inc: $!";
+print $large '#' x (17 << 20);
+close $large;
+
+sub slurp
+{
+	my ($path) = @_;
+
+	open my $in, '<', $path or return undef;
+	local $/;
+	return <$in> // '';
+}
+
+my @files = glob '*.conf';
+cmp_ok(scalar @files, '>=', 70, 'there are many ways to be wrong');
+for my $file (@files) {
+	(my $err = $file) =~ s/conf$/err/;
+	my $status = system "'$Weir::PROGRAM' -t -c $file >out 2>said";
+
+	is(slurp('said'), slurp($err), "$file is explained");
+	is($status, 256, "$file is refused");
+	is(slurp('out'), '', "$file says nothing else");
+}
+
+# No include waits for a writer, none is followed for ever: the alarm of the
+# test has not gone off.  A file that cannot be read is an error of its own.
+SKIP: {
+	skip 'root reads everything', 1 if $> == 0;
+	chmod 0, 'folder/good.inc';
+	like(qx('$Weir::PROGRAM' -t -c include-one-of-many.conf 2>&1),
+	    qr/good\.inc": Permission denied/, 'an unreadable file');
+}
+like(qx('$Weir::PROGRAM' -t -c no-such.conf 2>&1),
+    qr/^no-such\.conf: there is no such file$/m, 'a missing file');
+
+# More errors than anybody reads are counted.
+open my $many, '>', 'many-more' or die $!;
+print $many "upstreams = {\n", (map { "  u$_ = { servers = 5; };\n" } 1 .. 300),
+    "};\n";
+close $many;
+my @said = split /\n/, qx('$Weir::PROGRAM' -t -c many-more 2>&1);
+is(scalar @said, 201, '200 are told');
+is($said[-1], 'and 100 more errors', 'the others are counted');
+chdir '/';
+done_testing();
