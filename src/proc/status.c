@@ -243,6 +243,10 @@ server(struct wr_text *t, const struct wr_stats *st,
 	    word(healths, WR_COUNT(healths), wr_load(&state->health)));
 	text(t, "want", word(wants, WR_COUNT(wants), wr_load(&state->want)));
 	number(t, "weight", wr_load(&state->weight));
+	number(t, "checks", wr_load(&state->checks));
+	number(t, "check_failures", wr_load(&state->check_failures));
+	number(t, "check_us", wr_load(&state->check_us));
+	number(t, "ejections", wr_load(&state->ejections));
 	fields(t, &n, server_fields, WR_COUNT(server_fields));
 	wr_text_putc(t, '}');
 }
