@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -51,8 +50,9 @@ add_number(char *line, size_t at, uintptr_t n, unsigned base)
 	return at;
 }
 
+/* `where`: of a fault, its address; of a signal that was sent, the sender. */
 static void
-say(const char *what, const void *address)
+say(const char *what, const siginfo_t *where)
 {
 	char line[256];
 	size_t at = add(line, 0, "weir: ");
@@ -62,9 +62,12 @@ say(const char *what, const void *address)
 	at = add_number(line, at, (uintptr_t)getpid(), 10);
 	at = add(line, at, "]: ");
 	at = add(line, at, what);
-	if (address != NULL) {
+	if (where != NULL && where->si_code > 0) {
 		at = add(line, at, " at 0x");
-		at = add_number(line, at, (uintptr_t)address, 16);
+		at = add_number(line, at, (uintptr_t)where->si_addr, 16);
+	} else if (where != NULL && where->si_pid != getpid()) {
+		at = add(line, at, " from process ");
+		at = add_number(line, at, (uintptr_t)where->si_pid, 10);
 	}
 	at = add(line, at, ", stack:\n");
 	if (write(out, line, at) < 0)
@@ -82,12 +85,10 @@ say(const char *what, const void *address)
 static void
 on_fault(int signo, siginfo_t *info, void *context)
 {
-	bool has_address = signo == SIGSEGV || signo == SIGBUS;
-
 	(void)context;
 	for (size_t i = 0; i < WR_COUNT(faults); i++) {
 		if (faults[i].signo == signo)
-			say(faults[i].text, has_address ? info->si_addr : NULL);
+			say(faults[i].text, info);
 	}
 	/* SA_RESETHAND has restored what the signal does by itself; it is
 	 * blocked until this returns. */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -18,6 +19,16 @@
 #include "proc/notify.h"
 #include "proc/pidfile.h"
 #include "proc/watch.h"
+
+/* The loop's clock stands still while a configuration is built. */
+static uint64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
 
 static void
 result(struct wr_master *m, enum wr_event_kind kind, uint64_t generation)
@@ -161,7 +172,7 @@ build(struct wr_master *m, const struct wr_act *a)
 		.settle = settle,
 		.arg = m };
 
-	m->begun_ms = wr_loop_now(m->loop);
+	m->begun_ms = now_ms();
 	wr_text_reset(&m->errors);
 	if (m->up)
 		wr_notify_reloading();
@@ -368,12 +379,12 @@ answer(struct wr_master *m, const struct wr_act *a)
 {
 	const struct wr_child *c = wr_crew_get(m, a->slot);
 	struct wr_text lines = { 0 };
-	uint64_t ms = wr_loop_now(m->loop) - m->begun_ms;
+	uint64_t ms = now_ms() - m->begun_ms;
 
 	if (m->up && !m->elder)
 		wr_notify_ready(m->pid);
 	if (a->why == WR_NO_NONE) {
-		if (m->up)
+		if (m->up && m->reload.heir == WR_HEIR_NONE)
 			wr_notice("generation %llu is in use after %llu ms",
 			    (unsigned long long)m->run->generation,
 			    (unsigned long long)ms);

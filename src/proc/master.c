@@ -233,7 +233,7 @@ wr_master_complain(struct wr_master *m, struct wr_str lines)
 			continue;
 		if (!m->up && !m->elder)
 			(void)dprintf(
-			    STDERR_FILENO, "weir: %.*s\n", WR_STR_ARG(line));
+			    STDERR_FILENO, "%.*s\n", WR_STR_ARG(line));
 		if (m->up || m->elder || m->logs.error_fd != STDERR_FILENO)
 			wr_errorx("%.*s", WR_STR_ARG(line));
 	}
