@@ -13,6 +13,5 @@ extern const struct wr_module wr_mod_answer;
 extern const struct wr_module wr_mod_health;
 extern const struct wr_module wr_mod_heartbeat;
 extern const struct wr_module wr_mod_tcp;
-extern const struct wr_module wr_mod_timeout;
 
 #endif

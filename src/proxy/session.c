@@ -194,25 +194,33 @@ wr_session_ask(struct wr_session *s, enum wr_hook_at at, enum wr_state next)
 static void
 greet(struct wr_session *s)
 {
+	/* Once the client has left, nobody can say who it was. */
+	if (s->log && s->px->access_fd >= 0)
+		(void)wr_session_client(s);
 	wr_session_ask(s, WR_ON_ACCEPT, WR_ROUTE);
 }
 
 /* -- Route --------------------------------------------------------------- */
 
+/* What it needs when the configuration that says so may be gone. */
 static void
 copy_rules(struct wr_session *s)
 {
-	const uint32_t *ms = s->rules->timeouts.ms;
+	const struct wr_timeouts *here = &s->rules->timeouts, *there = here;
+	struct wr_limits *limits = &s->relay.limits;
 
+	if (s->upstream != NULL)
+		there = &s->upstream->timeouts;
 	s->log = s->rules->access_log;
-	s->linger_ms = ms[WR_T_LINGER];
-	s->relay.limits = (struct wr_limits){
-		.idle = ms[WR_T_IDLE],
-		.side_idle = { ms[WR_T_CLIENT_IDLE], ms[WR_T_SERVER_IDLE] },
-		.send = ms[WR_T_SEND],
-		.half_close = ms[WR_T_HALF_CLOSE],
-		.first_byte = WR_OFF,
-		.lifetime = ms[WR_T_LIFETIME],
+	s->linger_ms = here->ms[WR_T_LINGER];
+	*limits = (struct wr_limits){
+		.idle = wr_timeout_of(here, there, WR_T_IDLE),
+		.side_idle = { wr_timeout_of(here, there, WR_T_CLIENT_IDLE),
+		    wr_timeout_of(here, there, WR_T_SERVER_IDLE) },
+		.send = wr_timeout_of(here, there, WR_T_SEND),
+		.half_close = wr_timeout_of(here, there, WR_T_HALF_CLOSE),
+		.first_byte = there->ms[WR_T_FIRST_BYTE],
+		.lifetime = here->ms[WR_T_LIFETIME],
 	};
 }
 

@@ -121,3 +121,10 @@ wr_conf_upstream(const struct wr_conf *c, const char *name)
 			return c->upstreams[i];
 	return NULL;
 }
+
+uint32_t
+wr_timeout_of(
+    const struct wr_timeouts *l, const struct wr_timeouts *u, enum wr_timeout t)
+{
+	return l->ms[t] < u->ms[t] ? l->ms[t] : u->ms[t];
+}
