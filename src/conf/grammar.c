@@ -192,6 +192,14 @@ element(struct wr_in *in, struct wr_open *o, char c)
 }
 
 static bool
+trailing_comma(struct wr_in *in, char close)
+{
+	wr_lex_stop(
+	    &in->x, in->x.line, "no trailing comma before \"%c\"", close);
+	return false;
+}
+
+static bool
 list(struct wr_in *in, struct wr_open *up, char bracket)
 {
 	struct wr_open o;
@@ -212,11 +220,8 @@ list(struct wr_in *in, struct wr_open *up, char bracket)
 		if (c != ',')
 			return not_closed(in, &o, c);
 		in->x.p++;
-		if (wr_lex_next(&in->x) == close) {
-			wr_lex_stop(&in->x, in->x.line,
-			    "no trailing comma before \"%c\"", close);
-			return false;
-		}
+		if (wr_lex_next(&in->x) == close)
+			return trailing_comma(in, close);
 	}
 	wr_scan_line(in->s, (char[]){ close, '\0' });
 	in->x.p++;
@@ -309,6 +314,8 @@ include_list(struct wr_in *in, char bracket)
 		if (c != ',')
 			break;
 		in->x.p++;
+		if (wr_lex_next(&in->x) == close)
+			return trailing_comma(in, close);
 	}
 	if (c != close)
 		return not_closed(in, &o, c);

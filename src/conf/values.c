@@ -305,8 +305,7 @@ text_value(struct wr_check *c, const struct wr_key *key,
 
 	if (key->type == WR_SECRET)
 		((struct wr_node *)(uintptr_t)n)->secret = true;
-	/* A user may well be called 1000. */
-	z = n->kind == WR_N_INT ? n->text : wr_check_text(c, n);
+	z = wr_check_text(c, n);
 	if (z == NULL)
 		return;
 	if (key->type == WR_PATH && z[0] != '\0')
