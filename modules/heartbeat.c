@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * heartbeat - find peers that are gone without a word: TCP keep-alive.
+ * heartbeat - find peers that are gone without a word.
  *
  *	heartbeat = { interval = "30s"; misses = 2; };
  *
- * A silent peer is probed after `interval` and then every `interval`; it is
- * given up after `misses` probes without an answer.
+ * A silent peer is probed every `interval` (TCP keep-alive), and given up when
+ * `misses` probes had no answer or nothing was acknowledged for as long, that
+ * is after interval * (misses + 1).  How, is in proxy/beat.h.
  */
 #include <errno.h>
 
@@ -32,16 +33,24 @@ static const struct wr_key keys[] = {
 	{ 0 },
 };
 
+static unsigned
+seconds(const struct heartbeat *h)
+{
+	return h != NULL && h->on ? h->interval_ms / 1000 : 0;
+}
+
 /* Accepted sockets inherit it. */
 static void
 on_listen(const struct wr_listener_conf *c, int fd, const void *conf)
 {
 	const struct heartbeat *h = conf;
+	unsigned interval_s = seconds(h);
 	int err;
 
-	if (h == NULL || !h->on)
+	if (interval_s == 0)
 		return;
-	err = wr_sock_heartbeat(fd, h->interval_ms / 1000, h->misses, 0);
+	err = wr_sock_heartbeat(
+	    fd, interval_s, h->misses, wr_beat_limit_ms(interval_s, h->misses));
 	/* A unix socket's peer cannot be gone without a word. */
 	if (err < 0 && err != -EOPNOTSUPP) {
 		errno = -err;
@@ -49,15 +58,27 @@ on_listen(const struct wr_listener_conf *c, int fd, const void *conf)
 	}
 }
 
+static void
+note(struct wr_beat *b, const struct heartbeat *h)
+{
+	b->interval_s = (uint16_t)seconds(h);
+	b->misses = (uint8_t)(h != NULL ? h->misses : 0);
+}
+
+static enum wr_verdict
+on_accept(struct wr_session *s, const void *conf)
+{
+	/* No port: it came to a unix socket. */
+	if (s->port != 0)
+		note(&s->beat[WR_CLIENT], conf);
+	return WR_NEXT;
+}
+
 static enum wr_verdict
 on_connect(struct wr_session *s, const void *conf)
 {
-	const struct heartbeat *h = conf;
-
-	if (h == NULL || !h->on)
-		return WR_NEXT;
-	s->beat_s = (uint16_t)(h->interval_ms / 1000);
-	s->beat_misses = (uint8_t)h->misses;
+	if (s->server->addr.sa.sa_family != AF_UNIX)
+		note(&s->beat[WR_SERVER], conf);
 	return WR_NEXT;
 }
 
@@ -69,6 +90,7 @@ const struct wr_module wr_mod_heartbeat = {
 	    .at = WR_AT_TOP | WR_AT_LISTENER | WR_AT_UPSTREAM,
 	    .principal = "interval",
 	    .help = "find peers that are gone without a word" },
+	.on_accept = on_accept,
 	.on_connect = on_connect,
 	.on_listen = on_listen,
 };

@@ -243,6 +243,35 @@ wr_sock_heartbeat(
 	return err;
 }
 
+int
+wr_sock_user_timeout(int fd, unsigned ms)
+{
+#ifdef TCP_USER_TIMEOUT
+	return set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, (int)ms);
+#else
+	(void)fd;
+	(void)ms;
+	return -ENOTSUP;
+#endif
+}
+
+enum wr_taken
+wr_sock_taken(int fd)
+{
+#ifdef SIOCOUTQNSD
+	int unacked = 0, unsent = 0;
+
+	if (ioctl(fd, SIOCOUTQ, &unacked) < 0 || unacked == 0)
+		return WR_TAKEN_ALL;
+	if (ioctl(fd, SIOCOUTQNSD, &unsent) == 0 && unsent == unacked)
+		return WR_TAKEN_NONE;
+	return WR_TAKEN_SLOW;
+#else
+	(void)fd;
+	return WR_TAKEN_ALL;
+#endif
+}
+
 void
 wr_sock_unsent(int fd, uint32_t bytes)
 {

@@ -39,6 +39,15 @@ int wr_sock_queued(int fd);
  * which unacknowledged data ends the connection, 0 to leave it alone. */
 wr_must_check int wr_sock_heartbeat(
     int fd, unsigned idle_s, unsigned misses, unsigned user_timeout_ms);
+/* Only the latter; 0 is the system's. */
+wr_must_check int wr_sock_user_timeout(int fd, unsigned ms);
+/* How the peer takes what was sent; where it cannot be told, all is taken. */
+enum wr_taken {
+	WR_TAKEN_ALL,  /* nothing is on its way */
+	WR_TAKEN_SLOW, /* something is */
+	WR_TAKEN_NONE, /* bytes wait, but its window is closed */
+};
+enum wr_taken wr_sock_taken(int fd);
 /* TCP_NOTSENT_LOWAT, where there is one. */
 void wr_sock_unsent(int fd, uint32_t bytes);
 /* The next close resets. */

@@ -15,6 +15,9 @@
 /* How often a stalled send is looked at, in parts of its time-out. */
 #define LOOKS       8
 #define LOOK_MIN_MS 10
+/* Timers that are at least so long end in steps of so much. */
+#define LONG_MS     2000u
+#define TOGETHER_MS 64u
 
 static wr_done_fn on_recv, on_send;
 static wr_timer_fn on_timer;
@@ -305,29 +308,6 @@ consider_all(struct wr_relay *r, struct first *f)
 }
 
 static void
-on_timer(struct wr_loop *l, struct wr_timer *t)
-{
-	struct wr_relay *r = wr_container_of(t, struct wr_relay, timer);
-	struct first f = { clock_ms(l), WR_OFF, WR_END_NONE };
-	bool awake;
-
-	consider_all(r, &f);
-	if (f.left_ms == 0) {
-		r->why = (uint8_t)f.why;
-		finish(l, r);
-		return;
-	}
-	awake = sends(&r->end[0]) || sends(&r->end[1]) ||
-		f.now - moved(r) < r->nap_ms;
-	if (awake && r->nap_ms < f.left_ms)
-		f.left_ms = r->nap_ms;
-	if (f.left_ms != WR_OFF)
-		wr_timer_set(l, t, f.left_ms, on_timer);
-	else
-		wr_timer_stop(l, t);
-}
-
-static void
 set_nap(struct wr_relay *r)
 {
 	uint32_t nap = WR_OFF;
@@ -337,7 +317,53 @@ set_nap(struct wr_relay *r)
 		if (nap < LOOK_MIN_MS)
 			nap = LOOK_MIN_MS;
 	}
-	r->nap_ms = r->limits.first_byte < nap ? r->limits.first_byte : nap;
+	if (r->limits.first_byte < nap)
+		nap = r->limits.first_byte;
+	r->nap_ms = r->tick_ms != 0 && r->tick_ms < nap ? r->tick_ms : nap;
+}
+
+static void
+tick(struct wr_loop *l, struct wr_relay *r, uint32_t now)
+{
+	r->tell(l, r, WR_RELAY_TICK);
+	r->tick_at = now;
+	set_nap(r);
+}
+
+/* A long wait may be a little longer, so that many end in one turn. */
+static uint32_t
+together(uint32_t now, uint32_t ms)
+{
+	uint32_t over = (now + ms) % TOGETHER_MS;
+
+	if (ms < LONG_MS || over == 0)
+		return ms;
+	return ms + TOGETHER_MS - over;
+}
+
+static void
+on_timer(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_relay *r = wr_container_of(t, struct wr_relay, timer);
+	struct first f = { clock_ms(l), WR_OFF, WR_END_NONE };
+	bool awake;
+
+	if (r->tick_ms != 0 && f.now - r->tick_at >= r->tick_ms)
+		tick(l, r, f.now);
+	consider_all(r, &f);
+	if (f.left_ms == 0) {
+		r->why = (uint8_t)f.why;
+		finish(l, r);
+		return;
+	}
+	awake = sends(&r->end[0]) || sends(&r->end[1]) || r->restless ||
+		f.now - moved(r) < r->nap_ms;
+	if (awake && r->nap_ms < f.left_ms)
+		f.left_ms = r->nap_ms;
+	if (f.left_ms != WR_OFF)
+		wr_timer_set(l, t, together(f.now, f.left_ms), on_timer);
+	else
+		wr_timer_stop(l, t);
 }
 
 void
@@ -358,6 +384,7 @@ wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_fn *tell)
 	r->err = 0;
 	r->why = WR_END_NONE;
 	r->torn = r->deaf = 0;
+	r->tick_at = now;
 	for (int i = 0; i < 2; i++) {
 		assert(r->end[i].side == i);
 		r->end[i].in_ms = r->end[i].out_ms = now;

@@ -19,6 +19,7 @@ struct wr_relay;
 
 enum wr_relay_news {
 	WR_RELAY_HEARD, /* the server's first byte has come */
+	WR_RELAY_TICK,  /* tick_ms are over; r->tick_at is the last time */
 	WR_RELAY_OVER,
 };
 
@@ -43,8 +44,14 @@ struct wr_relay {
 	uint32_t start_ms;       /* set by the caller: when lifetime began */
 	uint32_t unsent;         /* set by the caller: what the kernel may
 				    hold for a slow reader, 0: its choice */
-	uint32_t half_ms;        /* when the first side ended */
-	uint32_t nap_ms;         /* silence after which the timer sleeps */
+	uint32_t tick_ms;        /* set by the caller, also when told: time
+				    between ticks, 0: none.  While nothing
+				    moves and `restless` is off there are
+				    none, but for the first one. */
+	uint32_t tick_at;
+	uint32_t half_ms; /* when the first side ended */
+	uint32_t nap_ms;  /* silence after which the timer sleeps */
+	bool restless;
 	/* The result. */
 	int err;      /* the error behind `why`, or 0 */
 	uint8_t why;  /* enum wr_end */

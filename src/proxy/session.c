@@ -307,6 +307,10 @@ on_relay(struct wr_loop *l, struct wr_relay *r, enum wr_relay_news news)
 		wr_hooks_server(s, WR_NEWS_ANSWERED);
 		return;
 	}
+	if (news == WR_RELAY_TICK) {
+		wr_beat_tick(s);
+		return;
+	}
 	if (r->why == WR_END_WEIR_ANY_ERROR) {
 		errno = -r->err;
 		wr_error("relay");
@@ -329,6 +333,7 @@ relay(struct wr_session *s)
 	s->upstream = NULL;
 	s->server = NULL;
 	wr_gen_put(&s->gen);
+	wr_beat_start(s);
 	wr_relay_start(s->px->loop, &s->relay, on_relay);
 }
 

@@ -11,6 +11,7 @@
 #define WR_SESSION_H
 
 #include "conf/conf.h"
+#include "proxy/beat.h"
 #include "proxy/hooks.h"
 #include "proxy/relay.h"
 
@@ -46,32 +47,33 @@ struct wr_session {
 	const struct wr_listener_conf *listener;
 	const struct wr_rules *rules;
 	const struct wr_upstream_conf *upstream;
-	const struct wr_server_conf *server;
+	union {
+		const struct wr_server_conf *server;
+		wr_judge_fn *judge; /* of what it says before an answer */
+	};
 	const struct wr_answer *answer;
-	wr_judge_fn *judge;
 	uint64_t tried;         /* bits of servers, see wr_server_bit() */
 	struct wr_ip client_ip; /* see wr_session_client() */
 	uint32_t listener_cell, upstream_cell, server_cell; /* or WR_OFF */
 	uint32_t dial_ms;    /* when the first connect began, after accept */
 	uint32_t connect_us; /* how long the last one took */
 	uint32_t linger_ms;
-	uint32_t eaten; /* bytes read in preread */
-	uint16_t port;  /* of ours, that the client came to */
-	uint16_t beat_s;
-	int16_t fault;       /* why the last connect failed, negative errno */
-	uint8_t beat_misses; /* heartbeat of the server's end; 0: off */
-	uint8_t state;       /* enum wr_state; wr_session_go() only */
-	uint8_t end;         /* enum wr_end; wr_session_end() or a hook */
-	uint8_t scratch;     /* a count of the judge's */
-	uint8_t tries;       /* connects so far */
-	uint8_t hook;        /* the module that is asked, or was last */
-	uint8_t open;        /* bit of each end that is not closed yet */
-	bool placed : 1;     /* counts as active on server_cell */
-	bool limited : 1;    /* somebody may wait for that place */
-	bool queued : 1;     /* counts as waiting on upstream_cell */
-	bool connected : 1;  /* connect_us is a duration */
-	bool wait : 1;       /* do not pick before a back-off */
-	bool log : 1;        /* one line in the access log */
+	uint32_t eaten;         /* bytes read in preread */
+	uint16_t port;          /* of ours, that the client came to */
+	struct wr_beat beat[2]; /* by enum wr_side */
+	int16_t fault;      /* why the last connect failed, negative errno */
+	uint8_t state;      /* enum wr_state; wr_session_go() only */
+	uint8_t end;        /* enum wr_end; wr_session_end() or a hook */
+	uint8_t scratch;    /* a count of the judge's */
+	uint8_t tries;      /* connects so far */
+	uint8_t hook;       /* the module that is asked, or was last */
+	uint8_t open;       /* bit of each end that is not closed yet */
+	bool placed : 1;    /* counts as active on server_cell */
+	bool limited : 1;   /* somebody may wait for that place */
+	bool queued : 1;    /* counts as waiting on upstream_cell */
+	bool connected : 1; /* connect_us is a duration */
+	bool wait : 1;      /* do not pick before a back-off */
+	bool log : 1;       /* one line in the access log */
 };
 
 /* A client came through `door`; `fd` is taken over, `peer` may be NULL. */

@@ -39,6 +39,9 @@ struct wr_loop {
 
 static int next_fd = 1000, socket_err;
 static struct wr_addr connected;
+static struct fake_heartbeat heartbeat;
+static int stuck_fd = -1;
+static unsigned asked;
 
 struct wr_loop *
 fake_new(void)
@@ -524,11 +527,42 @@ int
 wr_sock_heartbeat(
     int fd, unsigned idle_s, unsigned misses, unsigned user_timeout_ms)
 {
-	(void)fd;
-	(void)idle_s;
-	(void)misses;
-	(void)user_timeout_ms;
+	heartbeat =
+	    (struct fake_heartbeat){ fd, idle_s, misses, user_timeout_ms };
 	return 0;
+}
+
+int
+wr_sock_user_timeout(int fd, unsigned ms)
+{
+	heartbeat.fd = fd;
+	heartbeat.user_timeout_ms = ms;
+	return 0;
+}
+
+enum wr_taken
+wr_sock_taken(int fd)
+{
+	asked++;
+	return fd == stuck_fd ? WR_TAKEN_NONE : WR_TAKEN_ALL;
+}
+
+const struct fake_heartbeat *
+fake_heartbeat(void)
+{
+	return &heartbeat;
+}
+
+void
+fake_stuck(int fd)
+{
+	stuck_fd = fd;
+}
+
+unsigned
+fake_asked(void)
+{
+	return asked;
 }
 
 void

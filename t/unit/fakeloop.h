@@ -51,6 +51,16 @@ void fake_press(struct wr_loop *l);
 void fake_fail_socket(int err);
 /* The address that was last connected to. */
 const struct wr_addr *fake_connected(void);
+/* What was last asked for of a socket's heartbeat. */
+struct fake_heartbeat {
+	int fd;
+	unsigned idle_s, misses, user_timeout_ms;
+};
+const struct fake_heartbeat *fake_heartbeat(void);
+/* This socket's peer has closed its window; all others take everything. */
+void fake_stuck(int fd);
+/* How often anybody asked what a peer has taken. */
+unsigned fake_asked(void);
 struct wr_loop_stats *fake_stats(struct wr_loop *l);
 
 #endif

@@ -13,6 +13,9 @@
 #include "proxy/door.h"
 #include "tap.h"
 
+static const struct wr_module *const modules[] = { &wr_mod_access,
+	&wr_mod_heartbeat, &wr_mod_answer, &wr_mod_tcp, &wr_mod_accesslog,
+	NULL };
 static struct wr_loop *l;
 static struct wr_proxy *px;
 static struct fake_conf f;
@@ -46,7 +49,7 @@ start_with(uint32_t sessions_max)
 	struct wr_proxy_opts o = { .loop = l,
 		.stats = st,
 		.sessions_max = sessions_max,
-		.modules = wr_modules,
+		.modules = modules,
 		.access_fd = log_fds[1] };
 
 	px = wr_proxy_new(&o, &f.gen);
@@ -620,6 +623,59 @@ a_shut_door_serves_who_came_before(void)
 	finish();
 }
 
+/* -- Heartbeat ----------------------------------------------------------- */
+
+/* As modules/heartbeat.c has it. */
+static struct {
+	bool on;
+	uint32_t interval_ms, misses;
+} beat_conf = { true, 30000, 2 };
+
+static void
+a_peer_that_pauses_is_not_taken_for_dead(void)
+{
+	const struct fake_heartbeat *h = fake_heartbeat();
+	struct wr_session *s;
+	int fd;
+	unsigned asked;
+
+	begin();
+	f.mod[1] = &beat_conf;
+	f.listener.rules.timeouts.ms[WR_T_SEND] = 600000;
+	start();
+	is_int(h->fd, 999); /* clients inherit it */
+	is_int(h->user_timeout_ms, 90000);
+	s = relayed();
+	fd = s->relay.end[WR_SERVER].sock.fd;
+	fake_pass(l, 999);
+	is_int(h->fd, 999);
+	fake_pass(l, 1);
+	is_int(h->fd, fd); /* one that lasts is worth it */
+	is_int(h->idle_s, 30);
+	is_int(h->misses, 2);
+	is_int(h->user_timeout_ms, 90000);
+
+	/* An idle session costs nothing. */
+	asked = fake_asked();
+	fake_pass(l, 3600000);
+	is_int(fake_asked(), asked);
+
+	fake_stuck(fd);
+	fake_bytes(l, IN(s, WR_CLIENT), "x", 1, 0);
+	fake_take(l, OUT(s, WR_SERVER), 1);
+	fake_pass(l, 31000);
+	is_int(h->user_timeout_ms, 600000);
+	fake_pass(l, 300000);
+	is_int(h->user_timeout_ms, 600000);
+	fake_stuck(-1);
+	fake_pass(l, 31000);
+	is_int(h->user_timeout_ms, 90000);
+	asked = fake_asked();
+	fake_pass(l, 3600000);
+	is_int(fake_asked(), asked);
+	finish();
+}
+
 /* -- The end ------------------------------------------------------------- */
 
 static void
@@ -718,6 +774,7 @@ main(void)
 	without_descriptors_it_waits_a_little();
 	a_door_is_paused_and_resumed();
 	a_shut_door_serves_who_came_before();
+	a_peer_that_pauses_is_not_taken_for_dead();
 	draining_waits_and_then_cuts_bit_by_bit();
 	a_drain_can_be_taken_back();
 	the_slowest_goes_when_memory_is_short();

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* beat - see beat.h. */
+#include "proxy/beat.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "conf/key.h"
+#include "io/sock.h"
+#include "proxy/core.h"
+
+/* A session that is younger is not worth five system calls. */
+#define SETTLED_MS 1000
+
+enum state {
+	NOT_SET, /* the socket has its own idea yet */
+	CALM,    /* the kernel watches */
+	UNSURE,  /* bytes were on their way at the last look */
+	PAUSED,  /* its window was closed at the last look */
+};
+
+void
+wr_beat_start(struct wr_session *s)
+{
+	const struct wr_beat *client = &s->beat[WR_CLIENT];
+	const struct wr_beat *server = &s->beat[WR_SERVER];
+
+	if (server->interval_s != 0)
+		s->relay.tick_ms = SETTLED_MS;
+	else if (client->interval_s != 0)
+		s->relay.tick_ms = client->interval_s * 1000u;
+	else
+		s->relay.tick_ms = 0;
+	/* Accepted sockets have theirs from the listener. */
+	s->beat[WR_CLIENT].state = CALM;
+	s->beat[WR_SERVER].state = NOT_SET;
+}
+
+static void
+set(struct wr_session *s, enum wr_side side)
+{
+	struct wr_beat *b = &s->beat[side];
+	int err =
+	    wr_sock_heartbeat(wr_session_conn(s, side)->sock.fd, b->interval_s,
+		b->misses, wr_beat_limit_ms(b->interval_s, b->misses));
+
+	b->state = CALM;
+	if (err == 0)
+		return;
+	/* A peer that has just left says so itself. */
+	if (err != -EINVAL) {
+		errno = -err;
+		wr_warn("heartbeat");
+	}
+	b->interval_s = 0;
+}
+
+/* Bytes went out to it since the last look, or had not arrived then. */
+static bool
+is_worth_a_look(const struct wr_session *s, enum wr_side side)
+{
+	const struct wr_conn *c = &s->relay.end[side];
+
+	return c->sock.out.kind != WR_OP_NONE || s->beat[side].state != CALM ||
+	       (int32_t)(c->out_ms - s->relay.tick_at) >= 0;
+}
+
+static void
+look(struct wr_session *s, enum wr_side side)
+{
+	struct wr_beat *b = &s->beat[side];
+	int fd = wr_session_conn(s, side)->sock.fd;
+	enum wr_taken taken = wr_sock_taken(fd);
+	uint32_t send_ms = s->relay.limits.send;
+	unsigned ms = wr_beat_limit_ms(b->interval_s, b->misses);
+
+	if ((taken == WR_TAKEN_NONE) != (b->state == PAUSED)) {
+		if (taken == WR_TAKEN_NONE && send_ms > ms)
+			ms = send_ms == WR_OFF ? 0 : send_ms;
+		/* If it cannot be set it is as it was, which is safe. */
+		(void)!wr_sock_user_timeout(fd, ms);
+	}
+	if (taken == WR_TAKEN_NONE)
+		b->state = PAUSED;
+	else
+		b->state = taken == WR_TAKEN_ALL ? CALM : UNSURE;
+}
+
+void
+wr_beat_tick(struct wr_session *s)
+{
+	uint32_t next_s = 0;
+
+	s->relay.restless = false;
+	for (unsigned side = 0; side < 2; side++) {
+		struct wr_beat *b = &s->beat[side];
+
+		if (b->interval_s == 0)
+			continue;
+		if (b->state == NOT_SET)
+			set(s, side);
+		else if (is_worth_a_look(s, side))
+			look(s, side);
+		s->relay.restless |= b->state != CALM;
+		if (next_s == 0 || b->interval_s < next_s)
+			next_s = b->interval_s;
+	}
+	s->relay.tick_ms = next_s * 1000;
+}
