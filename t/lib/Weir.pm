@@ -34,7 +34,8 @@ use IO::Socket::IP ();
 use IO::Socket::UNIX ();
 use JSON::PP ();
 use POSIX ();
-use Socket qw(SOL_SOCKET SO_LINGER SO_RCVBUF SOMAXCONN);
+use Socket qw(AI_NUMERICHOST SOCK_DGRAM SOL_SOCKET SO_LINGER SO_RCVBUF
+    SOMAXCONN);
 use Test::More ();
 use Time::HiRes ();
 
@@ -68,7 +69,7 @@ sub listener
 
 	return IO::Socket::IP->new(LocalHost => $o{host} // '127.0.0.1',
 	    LocalPort => $o{port} // 0, Listen => $o{backlog} // SOMAXCONN,
-	    ReuseAddr => 1) // croak "listen: $@";
+	    GetAddrInfoFlags => AI_NUMERICHOST, ReuseAddr => 1) // croak "listen: $@";
 }
 
 # A connection to "host:port", "[host]:port" or "unix:path".  Dies, unless
@@ -87,7 +88,7 @@ sub dial
 		    $o{rcvbuf} // ();
 		$s = IO::Socket::IP->new(PeerHost => $host,
 		    PeerPort => $port, Timeout => $o{timeout} // $PATIENCE,
-		    Sockopts => \@opts);
+		    GetAddrInfoFlags => AI_NUMERICHOST, Sockopts => \@opts);
 	}
 	croak "connect to $to: $!" unless $s || $o{try};
 	return $s;
@@ -253,6 +254,11 @@ sub start
 	$self->{conf} = "$self->{dir}/weir.conf";
 	$self->conf($o{conf});
 	$self->{to} = [map { addr_of($_) } @{$o{listen} // []}];
+	# As a service manager does.
+	$self->{notify} = IO::Socket::UNIX->new(Type => SOCK_DGRAM,
+	    Local => "$self->{dir}/notify") // croak "notify: $!";
+	$self->{notify}->blocking(0);
+	$self->{said} = '';
 	pipe my $out, my $in or croak "pipe: $!";
 	$self->{pid} = fork // croak "fork: $!";
 	if ($self->{pid} == 0) {
@@ -292,7 +298,8 @@ sub become
 	# Away from where they go to, then there.
 	my @high = map { dup_above($_, 3 + @fds) } @fds;
 	POSIX::dup2($high[$_], 3 + $_) for 0 .. $#high;
-	my $env = $self->{env} // {};
+	my $env = { NOTIFY_SOCKET => "$self->{dir}/notify",
+		%{$self->{env} // {}} };
 	$ENV{$_} = $env->{$_} for keys %$env;
 	$ENV{LISTEN_PID} = $$ if $ENV{LISTEN_FDS};
 	my @cmd = ($PROGRAM, '-c', $self->{conf}, '-p', $self->{dir},
@@ -321,10 +328,7 @@ sub ready
 {
 	my ($self) = @_;
 
-	$self->until('weir to be ready', sub {
-		return -S "$self->{dir}/weir.pid.sock" &&
-		    $self->workers == $self->{workers};
-	});
+	$self->notified(qr/^READY=1$/m);
 	return $self;
 }
 
@@ -356,6 +360,19 @@ sub until
 		croak "waited for $what" if now() > $end;
 		$self->drain_stdout(0.005);
 	}
+}
+
+# Wait until the master has told the service manager something.
+sub notified
+{
+	my ($self, $pattern) = @_;
+
+	return $self->until("a notification like $pattern", sub {
+		while (sysread $self->{notify}, my ($text), 4096) {
+			$self->{said} .= "$text\n";
+		}
+		return $self->{said} =~ $pattern;
+	});
 }
 
 # Has the master ended?  Its status is in $self->{status} then.
@@ -413,8 +430,11 @@ sub session
 {
 	my ($self, $n) = @_;
 	my $line = ($self->access($n))[$n - 1];
+	my %s = (line => $line, $line =~ /(\w+)=(\S+)/g);
 
-	return { $line =~ /(\w+)=("[^"]*"|\S+)/g, line => $line };
+	@s{qw(time listener client upstream server end)} = $line =~
+	    m{^(\S+) (\S+) (\S+) (\S+)/(\S+) .* (\S+)$};
+	return \%s;
 }
 
 # ---- Talk ----------------------------------------------------------------
@@ -615,7 +635,7 @@ sub show
 END {
 	if ($$ == $OWNER) {
 		my $status = $?;
-		for my $self (@RUNNING) {
+		for my $self (my @all = @RUNNING) {
 			$self->{failed} = 1;
 			$self->finish;
 		}

@@ -1,0 +1,69 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# Connections on which nothing happens cost no CPU.
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use Weir;
+use Weir::Peer;
+
+my $IDLE = $Weir::EVENTS eq 'select' ? 400 : 5000;
+my $SECONDS = $Weir::SLOW ? 30 : 5;
+my $PERCENT = 0.5;
+
+my @echo = map { Weir::Peer->echo } 1 .. 5;
+my $servers = join ', ', map { '"' . $_->addr . '"' } @echo;
+my $w = Weir->start(listen => [Weir::listener()], workers => 1,
+    conf => <<"EOT");
+upstreams = { echo = { servers = ( $servers ); }; };
+listeners = { idle = { listen = "fd:3"; upstream = "echo"; }; };
+EOT
+
+# Seconds on a CPU, of all processes; the kernel counts nanoseconds.
+sub used
+{
+	my $ns = 0;
+
+	for my $p ($w->processes) {
+		my $sched = Weir::slurp("/proc/$p->{pid}/schedstat");
+		return $w->cpu(map { $_->{pid} } $w->processes)
+		    if $sched !~ /^(\d+)/;
+		$ns += $1;
+	}
+	return $ns / 1e9;
+}
+
+# Time passes while one waits for bytes that do not come.
+sub percent
+{
+	my ($s, $seconds) = @_;
+	my ($began, $used) = (Weir::now(), used());
+
+	ok(!Weir::readable($s, $seconds), 'nothing comes');
+	return 100 * (used() - $used) / (Weir::now() - $began);
+}
+
+my $first = $w->connect;
+Weir::chat($first, 'x', 1);
+my $alone = percent($first, 2);
+my @c = map { $w->connect } 1 .. $IDLE - 1;
+
+sub all_echo
+{
+	my ($what) = @_;
+
+	Weir::put($_, $what) for @c;
+	return scalar grep { Weir::get($_, 1) eq $what } @c;
+}
+
+is(all_echo('x'), $IDLE - 1, "$IDLE connections, each has been used once");
+my $many = percent($first, $SECONDS);
+diag(sprintf 'CPU with 1 idle connection %.3f %%, with %d %.3f %%', $alone,
+    $IDLE, $many);
+cmp_ok($alone, '<', $PERCENT, "one idle connection: under $PERCENT %");
+cmp_ok($many, '<', $PERCENT, "$IDLE idle connections: under $PERCENT %");
+is(all_echo('y'), $IDLE - 1, 'and all of them still work');
+close $_ for $first, @c;
+$w->stop;
+done_testing();
