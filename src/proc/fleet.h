@@ -15,7 +15,7 @@
 /* Append an action of this kind; the caller fills in the rest. */
 struct wr_act *wr_reload_act(struct wr_reload *r, enum wr_act_kind kind);
 void wr_reload_tell(struct wr_reload *r, enum wr_act_kind kind, int slot);
-void wr_reload_answer(
+struct wr_act *wr_reload_answer(
     struct wr_reload *r, uint64_t ticket, enum wr_no why, int slot);
 /* End the transaction that runs, if any, without effect. */
 void wr_reload_abort(struct wr_reload *r, enum wr_no why, int slot);

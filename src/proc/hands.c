@@ -384,7 +384,7 @@ answer(struct wr_master *m, const struct wr_act *a)
 	if (m->up && !m->elder)
 		wr_notify_ready(m->pid);
 	if (a->why == WR_NO_NONE) {
-		if (m->up && m->reload.heir == WR_HEIR_NONE)
+		if (m->up && !a->upgrade)
 			wr_notice("generation %llu is in use after %llu ms",
 			    (unsigned long long)m->run->generation,
 			    (unsigned long long)ms);

@@ -59,8 +59,9 @@ go_on(struct wr_reload *r, int slot)
 static void
 heir_answer(struct wr_reload *r, enum wr_no why)
 {
-	if (r->heir_ticket != 0)
-		wr_reload_answer(r, r->heir_ticket, why, -1);
+	if (r->heir_ticket == 0)
+		return;
+	wr_reload_answer(r, r->heir_ticket, why, -1)->upgrade = true;
 	r->heir_ticket = 0;
 }
 
@@ -188,7 +189,7 @@ end_begin(struct wr_reload *r)
 {
 	wr_reload_abort(r, WR_NO_STOPPING, -1);
 	if (r->queued != 0)
-		wr_reload_answer(r, r->queued, WR_NO_STOPPING, -1);
+		(void)wr_reload_answer(r, r->queued, WR_NO_STOPPING, -1);
 	r->queued = 0;
 	if (r->heir == WR_HEIR_EXEC || r->heir == WR_HEIR_PROBATION)
 		wr_reload_act(r, WR_ACT_HEIR_KILL);

@@ -36,7 +36,7 @@ wr_reload_tell(struct wr_reload *r, enum wr_act_kind kind, int slot)
 	a->index = r->crew[slot].index;
 }
 
-void
+struct wr_act *
 wr_reload_answer(struct wr_reload *r, uint64_t ticket, enum wr_no why, int slot)
 {
 	struct wr_act *a = wr_reload_act(r, WR_ACT_ANSWER);
@@ -44,6 +44,7 @@ wr_reload_answer(struct wr_reload *r, uint64_t ticket, enum wr_no why, int slot)
 	a->ticket = ticket;
 	a->why = why;
 	a->slot = slot;
+	return a;
 }
 
 bool
@@ -90,7 +91,7 @@ finish(struct wr_reload *r, enum wr_no why, int slot)
 		r->seat[k].must = false;
 		r->seat[k].deaths = 0;
 	}
-	wr_reload_answer(r, r->ticket, why, slot);
+	(void)wr_reload_answer(r, r->ticket, why, slot);
 	r->ticket = 0;
 	r->candidate = 0;
 	r->state = WR_RELOAD_IDLE;
@@ -494,7 +495,7 @@ wr_reload_ask(struct wr_reload *r, uint64_t now)
 	else if (r->heir != WR_HEIR_NONE)
 		why = WR_NO_UPGRADE;
 	if (why != WR_NO_NONE) {
-		wr_reload_answer(r, ++r->tickets, why, -1);
+		(void)wr_reload_answer(r, ++r->tickets, why, -1);
 		return r->tickets;
 	}
 	if (r->queued != 0)
@@ -517,7 +518,7 @@ wr_reload_ask_upgrade(struct wr_reload *r, uint64_t now)
 	else if (r->heir != WR_HEIR_NONE || r->heir_ticket != 0)
 		why = WR_NO_UPGRADE;
 	if (why != WR_NO_NONE) {
-		wr_reload_answer(r, ++r->tickets, why, -1);
+		wr_reload_answer(r, ++r->tickets, why, -1)->upgrade = true;
 		return r->tickets;
 	}
 	ticket = r->heir_ticket = ++r->tickets;

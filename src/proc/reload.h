@@ -168,6 +168,7 @@ struct wr_act {
 	int signo;
 	int status;
 	bool added;
+	bool upgrade; /* ANSWER: it was not a reload */
 };
 
 enum wr_reload_state {

@@ -380,6 +380,12 @@ sub gone
 {
 	my ($self) = @_;
 
+	# One that another master has started is not our child; that one is.
+	if ($self->{heir}) {
+		waitpid $self->{pid}, POSIX::WNOHANG();
+		$self->{status} //= 0 unless kill 0, $self->{heir};
+		return defined $self->{status};
+	}
 	if (!defined $self->{status} &&
 	    waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid}) {
 		$self->{status} = $?;
@@ -477,11 +483,22 @@ sub status
 	return JSON::PP->new->decode($out);
 }
 
+sub master { return $_[0]{heir} // $_[0]{pid} }
+
 sub signal
 {
 	my ($self, $signal, @pids) = @_;
 
-	return kill $signal, @pids ? @pids : $self->{pid};
+	return kill $signal, @pids ? @pids : $self->master;
+}
+
+# Another master has taken over: follow it from now on.
+sub follow
+{
+	my ($self, $pid) = @_;
+
+	$self->{heir} = $pid;
+	delete $self->{status};
 }
 
 # ---- Processes -----------------------------------------------------------

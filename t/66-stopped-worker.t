@@ -1,0 +1,153 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# All workers are stopped, a hundred clients connect (the kernel completes
+# their handshakes, nobody accepts), then something happens.  Every one of
+# them is served: when the workers go on, or by others if they never do.
+use strict;
+use warnings;
+use lib 't/lib';
+use Weir::Net;
+use Test::More;
+use Weir;
+use Weir::Load;
+use Weir::Peer;
+
+my $CLIENTS = 100;
+my $echo = Weir::Peer->echo;
+my $port = 5000;
+
+sub conf
+{
+	my ($c, $workers, $listen) = @_;
+
+	$listen //= qq(web = { listen = "127.0.0.1:$c->{port}"; upstream = "e"; };);
+	return <<"EOT";
+workers = $workers;
+watchdog = { interval = "100ms"; limit = "1s"; };
+upstreams = { e = { servers = "${\$echo->addr}"; }; };
+listeners = { $listen
+  other = { listen = "127.0.0.1:$c->{other}"; upstream = "e"; };
+};
+EOT
+}
+
+sub reload
+{
+	my ($to, $listen) = @_;
+
+	return sub {
+		my ($c, $w) = @_;
+		$w->conf(conf($c, $to, $listen));
+		$w->signal('HUP');
+		$c->{wait} = qr/generation 2 is in use/;
+	};
+}
+
+sub upgrade
+{
+	my ($to) = @_;
+
+	return sub {
+		my ($c, $w) = @_;
+		$w->conf(conf($c, $to));
+		$w->signal('USR2');
+		$c->{wait} = qr/all is ours/;
+		$c->{follow} = 1;
+	};
+}
+
+sub killed
+{
+	my ($n) = @_;
+
+	return sub {
+		my ($c, $w) = @_;
+		my @pids = $w->workers;
+		$w->signal('KILL', @pids[0 .. $n - 1]);
+		$c->{killed} = $n;
+	};
+}
+
+my @CASES = (
+	['reload 4 to 4', 4, reload(4)],
+	['reload 4 to 1', 4, reload(1)],
+	['reload 1 to 4', 1, reload(4)],
+	['reload 3 to 2', 3, reload(2)],
+	['reload 2 to 7', 2, reload(7)],
+	['upgrade 4 to 4', 4, upgrade(4)],
+	['upgrade 4 to 1', 4, upgrade(1)],
+	['one of 4 killed', 4, killed(1)],
+	['all of 4 killed', 4, killed(4)],
+	['listener removed', 4, reload(4, '')],
+);
+
+# Those of one kind at the same time, each weir on a port of its own.
+sub begin
+{
+	my ($name, $from, $act) = @_;
+	my $c = { name => $name, act => $act, port => ++$port,
+		other => $port + 1000 };
+
+	$c->{w} = Weir->start(workers => $from, conf => conf($c, $from));
+	$c->{old} = [$c->{w}->workers];
+	return $c;
+}
+
+sub stopped
+{
+	my ($pid) = @_;
+
+	return Weir::slurp("/proc/$pid/stat") =~ /\) T /;
+}
+
+# The answer of all who wait, and the line that says that it was done.
+sub check
+{
+	my ($c, $how) = @_;
+	my $w = $c->{w};
+
+	is(Weir::Load::harvest($c->{clients}, 20), "$CLIENTS ok",
+	    "$c->{name}, $how");
+	ok(eval { $w->logged($c->{wait}) }, "$c->{name}, $how: it was done")
+	    if $c->{wait};
+	is(Weir::Load::harvest(Weir::Load::queue("127.0.0.1:$c->{other}",
+	    10)), '10 ok', "$c->{name}, $how: it serves");
+	if ($c->{follow}) {
+		$w->follow(Weir::slurp("$w->{dir}/weir.pid") + 0);
+		$w->until('the old ones to end', sub {
+			my %left = map { $_->{pid} => 1 } $w->processes;
+			return !grep { $left{$_} } $w->{pid}, @{$c->{old}};
+		});
+	}
+	$w->stop(name => "$c->{name}, $how: it ends clean");
+}
+
+sub play
+{
+	my ($how, @cases) = @_;
+
+	@cases = map { begin(@$_) } @cases;
+	for my $c (@cases) {
+		$c->{w}->signal('STOP', @{$c->{old}});
+		$c->{w}->until('them to stop', sub {
+			return !grep { !stopped($_) } @{$c->{old}};
+		});
+		$c->{clients} = Weir::Load::queue("127.0.0.1:$c->{port}",
+		    $CLIENTS);
+	}
+	$_->{act}->($_, $_->{w}) for @cases;
+	if ($how eq 'they go on') {
+		# Long enough for whatever is to go wrong.
+		select undef, undef, undef, 0.8;
+		kill 'CONT', map { @{$_->{old}} } @cases;
+	}
+	check($_, $how) for @cases;
+}
+
+for my $how ('they go on', 'they do not') {
+	my @cases = @CASES;
+
+	# So few at a time that io_uring has memory for all.
+	play($how, splice @cases, 0, 5) while @cases;
+}
+done_testing;

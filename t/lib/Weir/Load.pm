@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# Weir::Load - clients that count what they lose.
+#
+#	my $q = Weir::Load::queue($addr, 100);       # connected, nobody accepts
+#	...
+#	is(Weir::Load::harvest($q), '100 ok');
+#
+#	my $load = Weir::Load->start($addr, rate => 200, idle => 100, busy => 5);
+#	...
+#	is($load->end, '...');                       # waits for what is open
+#
+# Every client says a line of its own and wants it back (an echo server is
+# behind weir).  What can become of one: ok, refused, reset, eof (the end
+# before the answer), timeout, wrong.
+package Weir::Load;
+
+use strict;
+use warnings;
+
+use Errno qw(EINPROGRESS EAGAIN EINTR ECONNREFUSED);
+use Socket qw(AF_INET AF_UNIX SOCK_STREAM SOL_SOCKET SO_ERROR
+    pack_sockaddr_in pack_sockaddr_un inet_aton);
+use Fcntl qw(F_GETFL F_SETFL O_NONBLOCK);
+use Weir ();
+use Weir::Peer ();
+
+# How long a client waits for its answer.
+our $LIMIT = 5;
+
+# A non-blocking connection on its way; undef and $! if refused at once.
+sub dial
+{
+	my ($to) = @_;
+	my ($s, $sa);
+
+	if ($to =~ /^unix:(.*)/) {
+		socket $s, AF_UNIX, SOCK_STREAM, 0 or die "socket: $!";
+		$sa = pack_sockaddr_un($1);
+	} else {
+		my ($host, $port) = $to =~ /^(.*):(\d+)$/;
+		socket $s, AF_INET, SOCK_STREAM, 0 or die "socket: $!";
+		$sa = pack_sockaddr_in($port, inet_aton($host));
+	}
+	fcntl $s, F_SETFL, O_NONBLOCK;
+	return $s if connect $s, $sa;
+	return $s if $! == EINPROGRESS;
+	return undef;
+}
+
+# So many connections that have said what they want.
+sub queue
+{
+	my ($to, $n) = @_;
+	my @all;
+
+	for my $i (1 .. $n) {
+		my $s = Weir::dial($to, timeout => 5);
+		my $say = "queued $i\n";
+		Weir::put($s, $say);
+		push @all, [$s, $say];
+	}
+	return \@all;
+}
+
+# What became of one, after its answer had time until $end.
+sub outcome
+{
+	my ($s, $want, $end) = @_;
+	my $got = '';
+
+	while (length $got < length $want) {
+		my $left = $end - Weir::now();
+		return 'timeout' if !Weir::readable($s, $left > 0 ? $left : 0);
+		my $n = sysread $s, $got, length($want) - length $got,
+		    length $got;
+		return $!{ECONNREFUSED} ? 'refused' : 'reset' if !defined $n;
+		return 'eof' if $n == 0;
+	}
+	return $got eq $want ? 'ok' : 'wrong';
+}
+
+sub counts
+{
+	my ($n) = @_;
+
+	return join ', ', map { "$n->{$_} $_" } sort { $b eq 'ok' ? 1 :
+	    $a eq 'ok' ? -1 : $a cmp $b } keys %$n;
+}
+
+# Read all answers and close: "100 ok", "98 ok, 2 reset".
+sub harvest
+{
+	my ($queue, $seconds) = @_;
+	my $end = Weir::now() + ($seconds // $LIMIT);
+	my %n;
+
+	for my $client (splice @$queue) {
+		$n{outcome(@$client, $end)}++;
+		close $client->[0];
+	}
+	return counts(\%n);
+}
+
+# ---- Load ------------------------------------------------------------------
+
+# rate: new connections a second; idle: connections that say nothing after
+# the first line; busy: connections that say a line every 100 ms.
+sub start
+{
+	my ($class, $to, %o) = @_;
+	my $job = Weir::Peer->job(sub {
+		my $l = bless { to => $to, rate => 100, idle => 0, busy => 0,
+			%o, n => {}, open => {}, rd => '', wr => '',
+			serial => 0, ctl => $_[0] }, 'Weir::Load::Loop';
+		$l->run;
+		return { n => $l->{n}, why => $l->{why} };
+	});
+
+	my $self = bless { job => $job }, $class;
+	$job->answer;    # all that stay are there
+	return $self;
+}
+
+# No new ones; wait for those under way.  The counts as text, and as numbers.
+sub end
+{
+	my ($self) = @_;
+
+	$self->{job}->go;
+	my $r = $self->{job}->result;
+	$self->{why} = $r->{why} // [];
+	return wantarray ? (counts($r->{n}), $r->{n}) : counts($r->{n});
+}
+
+package Weir::Load::Loop;
+
+use strict;
+use warnings;
+
+sub run
+{
+	my ($l) = @_;
+	my $begin = Weir::now();
+
+	vec($l->{rd}, fileno $l->{ctl}, 1) = 1;
+	$l->open('idle') for 1 .. $l->{idle};
+	$l->open('busy') for 1 .. $l->{busy};
+	$l->turn until !grep { !$_->{greeted} } values %{$l->{open}};
+	Weir::Peer::reached($l->{ctl}, 'up');
+	my $next = Weir::now();
+	while (!$l->{ending}) {
+		while ($l->{rate} && Weir::now() >= $next) {
+			$next += 1 / $l->{rate};
+			$l->open('short');
+		}
+		$l->turn;
+	}
+	# Those that stay were only there to be hurt.
+	$l->turn while grep { $_->{kind} eq 'short' ||
+	    $_->{got} ne $_->{want} } values %{$l->{open}};
+	$l->{n}{$_->{kind} eq 'idle' ? 'ok idle' : 'ok busy'}++
+	    for values %{$l->{open}};
+}
+
+sub open
+{
+	my ($l, $kind) = @_;
+	my $serial = ++$l->{serial};
+	my $s = Weir::Load::dial($l->{to});
+
+	return $l->count($kind, $!{EAGAIN} ? 'full' : 'refused', 0)
+	    if !$s;
+	my $c = { s => $s, fd => fileno $s, kind => $kind, got => '',
+		want => "$kind $serial\n", begun => Weir::now() };
+	$l->{open}{$c->{fd}} = $c;
+	vec($l->{wr}, $c->{fd}, 1) = 1;
+}
+
+sub count
+{
+	my ($l, $kind, $what, $age) = @_;
+
+	$what .= " $kind" if $kind ne 'short';
+	$l->{n}{$what}++;
+	push @{$l->{why}}, sprintf "%s after %.3f s at %.3f", $what, $age,
+	    Time::HiRes::time() if $what ne 'ok' && @{$l->{why} // []} < 20;
+}
+
+sub drop
+{
+	my ($l, $c, $what) = @_;
+
+	$l->count($c->{kind}, $what, Weir::now() - $c->{begun});
+	vec($l->{$_}, $c->{fd}, 1) = 0 for qw(rd wr);
+	delete $l->{open}{$c->{fd}};
+	close $c->{s};
+}
+
+sub say
+{
+	my ($l, $c) = @_;
+
+	vec($l->{wr}, $c->{fd}, 1) = 0;
+	vec($l->{rd}, $c->{fd}, 1) = 1;
+	$c->{got} = '';
+	$c->{begun} = Weir::now();
+	syswrite($c->{s}, $c->{want}) // $l->drop($c,
+	    $!{ECONNREFUSED} ? 'refused' : 'reset');
+}
+
+sub hear
+{
+	my ($l, $c) = @_;
+	my $n = sysread $c->{s}, $c->{got}, 4096, length $c->{got};
+
+	if (!defined $n) {
+		return if $!{EAGAIN} || $!{EINTR};
+		return $l->drop($c, $!{ECONNREFUSED} ? 'refused' : 'reset');
+	}
+	return $l->drop($c, 'eof') if $n == 0;
+	return if length $c->{got} < length $c->{want};
+	return $l->drop($c, 'wrong') if $c->{got} ne $c->{want};
+	return $l->drop($c, 'ok') if $c->{kind} eq 'short';
+	$c->{greeted} = 1;
+	$c->{again} = Weir::now() + 0.1 if $c->{kind} eq 'busy';
+}
+
+sub turn
+{
+	my ($l) = @_;
+	my ($r, $w) = ($l->{rd}, $l->{wr});
+	my $now;
+
+	select $r, $w, undef, 0.005;
+	$l->{ending} = 1 if !$l->{ending} && vec $r, fileno $l->{ctl}, 1;
+	vec($l->{rd}, fileno $l->{ctl}, 1) = 0 if $l->{ending};
+	$now = Weir::now();
+	for my $c (values %{$l->{open}}) {
+		if (vec $w, $c->{fd}, 1) {
+			$l->say($c);
+		} elsif (vec $r, $c->{fd}, 1) {
+			$l->hear($c);
+		} elsif ($c->{again} && $c->{again} <= $now &&
+		    !$l->{ending}) {
+			delete $c->{again};
+			$l->say($c);
+		} elsif ($c->{got} ne $c->{want} &&
+		    $now > $c->{begun} + $Weir::Load::LIMIT) {
+			$l->drop($c, 'timeout');
+		}
+	}
+}
+
+1;
