@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -16,7 +17,8 @@
 #include "conf/conf.h"
 
 /* Who workers are when nothing is written. */
-#define USER "weir"
+#define USER     "weir"
+#define FALLBACK "nobody" /* when nobody wrote a user and there is no USER */
 
 uint64_t
 wr_drop_limit(void)
@@ -87,6 +89,12 @@ find(const struct wr_conf *c, const char **name, uid_t *uid, gid_t *gid)
 		return true;
 	}
 	pw = getpwnam(*name);
+	/* A default that is not there must not keep anybody from trying weir;
+	 * a user that was written must be there. */
+	if (pw == NULL && c->user[0] == '\0') {
+		*name = FALLBACK;
+		pw = getpwnam(*name);
+	}
 	if (pw == NULL)
 		return false;
 	*uid = pw->pw_uid;
@@ -117,6 +125,11 @@ wr_drop_check(
 		    c->path, name);
 		return -1;
 	}
+	if (strcmp(name, FALLBACK) == 0 && c->user[0] == '\0')
+		wr_text_printf(notices,
+		    "%s: there is no user \"" USER "\": workers run as \"%s\"; "
+		    "make it, or write user = \"NAME\"\n",
+		    c->path, name);
 	if (uid == 0)
 		wr_text_printf(notices,
 		    "%s: user = \"%s\": workers keep the rights of root\n",
