@@ -7,6 +7,7 @@
 
 #include "conf/conf.h"
 #include "proc/master.h"
+#include "proxy/server.h"
 #include "proxy/stats.h"
 
 struct field {
@@ -75,6 +76,8 @@ static const struct field server_fields[] = {
 
 static const char *const roles[] = { "none", "worker", "control" };
 static const char *const phases[] = { "start", "ready", "drain", "gone" };
+/* By enum wr_ejected. */
+static const char *const ejecteds[] = { "no", "yes", "open", "tried" };
 static const char *const healths[] = { "none", "checking", "up", "down" };
 static const char *const wants[] = { "up", "drain", "down" };
 
@@ -232,7 +235,7 @@ listeners(struct wr_text *t, const struct wr_stats *st, const struct wr_conf *c)
 
 static void
 server(struct wr_text *t, const struct wr_stats *st,
-    const struct wr_server_conf *s)
+    const struct wr_server_conf *s, uint64_t now_ms)
 {
 	const struct wr_server_state *state = &st->states[s->cell];
 	struct wr_server_count n = wr_stats_server_sum(st, s->cell);
@@ -246,13 +249,17 @@ server(struct wr_text *t, const struct wr_stats *st,
 	number(t, "checks", wr_load(&state->checks));
 	number(t, "check_failures", wr_load(&state->check_failures));
 	number(t, "check_us", wr_load(&state->check_us));
+	text(t, "ejected",
+	    word(ejecteds, WR_COUNT(ejecteds),
+		(uint32_t)wr_server_ejected(state, now_ms)));
 	number(t, "ejections", wr_load(&state->ejections));
 	fields(t, &n, server_fields, WR_COUNT(server_fields));
 	wr_text_putc(t, '}');
 }
 
 static void
-upstreams(struct wr_text *t, const struct wr_stats *st, const struct wr_conf *c)
+upstreams(struct wr_text *t, const struct wr_stats *st, const struct wr_conf *c,
+    uint64_t now_ms)
 {
 	begin(t, "upstreams", '{');
 	for (uint32_t i = 0; i < c->n_upstreams; i++) {
@@ -261,9 +268,10 @@ upstreams(struct wr_text *t, const struct wr_stats *st, const struct wr_conf *c)
 
 		begin(t, u->name, '{');
 		fields(t, &n, upstream_fields, WR_COUNT(upstream_fields));
+		number(t, "panics", wr_load(&st->group_states[u->cell].panics));
 		begin(t, "servers", '{');
 		for (uint32_t k = 0; k < u->n_servers; k++)
-			server(t, st, &u->servers[k]);
+			server(t, st, &u->servers[k], now_ms);
 		wr_text_puts(t, "}}");
 	}
 	wr_text_putc(t, '}');
@@ -300,7 +308,7 @@ wr_status_json(struct wr_master *m, struct wr_text *t)
 	total(t, st);
 	if (m->run != NULL) {
 		listeners(t, st, m->run->conf);
-		upstreams(t, st, m->run->conf);
+		upstreams(t, st, m->run->conf, now);
 	}
 	wr_text_puts(t, "}\n");
 }

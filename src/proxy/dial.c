@@ -17,6 +17,8 @@
 #define BACKOFF_MAX_MS 1000
 #define DEADLINE_MS    10000
 #define QUEUE_MAX      1000
+/* Nothing bad in so long, and the time-outs, is good news of a trial. */
+#define TRIAL_MS 5000
 /* A server that fails is mentioned so often at most. */
 #define SAY_MS 1000
 
@@ -33,6 +35,18 @@ clock_us(void)
 
 /* -- Places -------------------------------------------------------------- */
 
+/* Until then it has failed, if it fails. */
+static uint64_t
+trial_ends_ms(const struct wr_session *s, const struct wr_upstream_conf *u)
+{
+	uint32_t connect = u->timeouts.ms[WR_T_CONNECT];
+	uint32_t first = u->timeouts.ms[WR_T_FIRST_BYTE];
+
+	return wr_loop_now(s->px->loop) + TRIAL_MS +
+	       (connect != WR_OFF ? connect : 0) +
+	       (first != WR_OFF ? first : 0);
+}
+
 static void
 take(struct wr_session *s, const struct wr_server_conf *sv)
 {
@@ -42,7 +56,8 @@ take(struct wr_session *s, const struct wr_server_conf *sv)
 	s->upstream_cell = sv->upstream->cell;
 	s->placed = true;
 	s->limited = sv->max_conns != WR_OFF;
-	wr_server_try(s->px->stats, sv, wr_loop_now(s->px->loop));
+	s->trial = wr_server_try(&s->px->stats->states[sv->cell],
+	    wr_loop_now(s->px->loop), trial_ends_ms(s, sv->upstream));
 	wr_count(&n->picks, 1);
 	wr_count(&n->active, 1);
 	wr_count(&wr_count_upstream(s->px, s->upstream_cell)->picks, 1);

@@ -9,9 +9,6 @@
 #include "conf/conf.h"
 #include "proxy/stats.h"
 
-/* How long the one session may take that tries an ejected server. */
-#define WR_TRIAL_MS 10000
-
 enum wr_fit {
 	WR_FIT,         /* yes */
 	WR_FIT_WAIT,    /* not now: full, or not checked yet */
@@ -19,26 +16,55 @@ enum wr_fit {
 	WR_FIT_NOT,     /* not before its state changes */
 };
 
-static inline bool
+enum wr_ejected {
+	WR_EJECT_NOT,   /* it may be used */
+	WR_EJECT_OUT,   /* it may not */
+	WR_EJECT_OPEN,  /* one session may try it */
+	WR_EJECT_TRIED, /* one session is trying it */
+};
+
+static inline enum wr_ejected
 wr_server_ejected(const struct wr_server_state *x, uint64_t now_ms)
 {
-	uint64_t until_ms = wr_load(&x->eject_until_ms);
+	uint64_t until_ms = wr_load(&x->eject_until_ms), trial_ms;
 
-	return until_ms != 0 &&
-	       (until_ms > now_ms || wr_load(&x->eject_trial_ms) > now_ms);
+	if (until_ms == 0)
+		return WR_EJECT_NOT;
+	if (until_ms > now_ms)
+		return WR_EJECT_OUT;
+	trial_ms = wr_load(&x->eject_trial_ms);
+	if (trial_ms == 0)
+		return WR_EJECT_OPEN;
+	/* A trial of which nothing bad was heard in its time went well. */
+	return trial_ms > now_ms ? WR_EJECT_TRIED : WR_EJECT_NOT;
 }
 
+/* Be the session that tries an open server, until then at most.  False if the
+ * server is not open, or another session was faster; then both go there. */
+static inline bool
+wr_server_try(struct wr_server_state *x, uint64_t now_ms, uint64_t until_ms)
+{
+	uint64_t none = 0;
+
+	return wr_server_ejected(x, now_ms) == WR_EJECT_OPEN &&
+	       __atomic_compare_exchange_n(&x->eject_trial_ms, &none, until_ms,
+		   false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* `panic`: that a server is ejected does not matter. */
 static inline enum wr_fit
-wr_server_fit(
-    const struct wr_stats *st, const struct wr_server_conf *sv, uint64_t now_ms)
+wr_server_fit(const struct wr_stats *st, const struct wr_server_conf *sv,
+    uint64_t now_ms, bool panic)
 {
 	const struct wr_server_state *x = &st->states[sv->cell];
 	uint32_t health = wr_load(&x->health);
+	enum wr_ejected e;
 
 	if (sv->want != WR_WANT_UP || sv->weight == 0 || sv->addr.len == 0 ||
 	    wr_load(&x->want) != WR_WANT_UP || health == WR_HEALTH_DOWN)
 		return WR_FIT_NOT;
-	if (wr_server_ejected(x, now_ms))
+	e = panic ? WR_EJECT_NOT : wr_server_ejected(x, now_ms);
+	if (e == WR_EJECT_OUT || e == WR_EJECT_TRIED)
 		return WR_FIT_EJECTED;
 	if (health == WR_HEALTH_CHECKING)
 		return WR_FIT_WAIT;
@@ -46,23 +72,6 @@ wr_server_fit(
 	    wr_stats_server_active(st, sv->cell) >= sv->max_conns)
 		return WR_FIT_WAIT;
 	return WR_FIT;
-}
-
-/* A session is sent there.  If the server's ejection is over, it is the one
- * that finds out whether it is well again. */
-static inline void
-wr_server_try(
-    const struct wr_stats *st, const struct wr_server_conf *sv, uint64_t now_ms)
-{
-	struct wr_server_state *x = &st->states[sv->cell];
-	uint64_t none = 0;
-
-	if (wr_load(&x->eject_until_ms) == 0 ||
-	    wr_load(&x->eject_trial_ms) != 0)
-		return;
-	/* If another process was faster, both try. */
-	(void)__atomic_compare_exchange_n(&x->eject_trial_ms, &none,
-	    now_ms + WR_TRIAL_MS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 /* A server's bit in the set of those a session has tried.  Servers of a large

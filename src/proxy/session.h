@@ -72,6 +72,7 @@ struct wr_session {
 	bool limited : 1;   /* somebody may wait for that place */
 	bool queued : 1;    /* counts as waiting on upstream_cell */
 	bool connected : 1; /* connect_us is a duration */
+	bool trial : 1;     /* it tries server_cell after an ejection */
 	bool wait : 1;      /* do not pick before a back-off */
 	bool log : 1;       /* one line in the access log */
 };

@@ -105,6 +105,7 @@ struct wr_server_state {
 	uint64_t eject_trial_ms;
 	/* Ejections that are not forgiven yet, and how long the last is. */
 	uint32_t eject_times, eject_ms;
+	uint32_t eject_cause; /* enum wr_news */
 	/* By control: what is checked (a hash), how often it was, what came
 	 * of it, how many of the last results in a row contradict `health`. */
 	uint64_t check, checks, check_failures;

@@ -42,10 +42,11 @@ look_at(struct wr_proxy *px, const struct wr_upstream_conf *u, bool backup,
 
 		if (sv->backup != backup)
 			continue;
-		fit = wr_server_fit(px->stats, sv, wr_loop_now(px->loop));
+		fit =
+		    wr_server_fit(px->stats, sv, wr_loop_now(px->loop), panic);
 		if (fit == WR_FIT_NOT)
 			continue;
-		if (fit == WR_FIT_EJECTED && !panic)
+		if (fit == WR_FIT_EJECTED)
 			k.ejected = true;
 		else if (fit == WR_FIT_WAIT)
 			k.full = true;
@@ -85,28 +86,31 @@ choose(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
 
 /* Rather an ejected server than none, if the modules think so too. */
 static enum wr_picked
-pick(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
+panic(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
     const struct wr_server_conf **sv)
 {
-	enum wr_picked how = choose(px, u, tried, false, sv);
-
-	if (how == WR_PICK_EJECTED && wr_hooks_none(px, u))
-		how = choose(px, u, tried, true, sv);
-	return how == WR_PICK_EJECTED ? WR_PICK_NONE : how;
+	for (int i = 0; u != NULL && i < FALLBACKS; i++, u = u->fallback)
+		if (choose(px, u, tried, false, sv) == WR_PICK_EJECTED &&
+		    wr_hooks_none(px, u))
+			return choose(px, u, tried, true, sv);
+	return WR_PICK_NONE;
 }
 
 enum wr_picked
-wr_upstream_pick(struct wr_proxy *px, const struct wr_upstream_conf *u,
+wr_upstream_pick(struct wr_proxy *px, const struct wr_upstream_conf *first,
     uint64_t tried, const struct wr_server_conf **sv)
 {
-	enum wr_picked how = WR_PICK_NONE;
+	const struct wr_upstream_conf *u = first;
+	enum wr_picked how;
+	bool ejected = false;
 
 	for (int i = 0; u != NULL && i < FALLBACKS; i++, u = u->fallback) {
-		how = pick(px, u, tried, sv);
-		if (how != WR_PICK_NONE)
-			break;
+		how = choose(px, u, tried, false, sv);
+		if (how != WR_PICK_EJECTED && how != WR_PICK_NONE)
+			return how;
+		ejected |= how == WR_PICK_EJECTED;
 	}
-	return how;
+	return ejected ? panic(px, first, tried, sv) : WR_PICK_NONE;
 }
 
 enum wr_trouble

@@ -182,7 +182,8 @@ ejected_servers_are_left_alone_and_tried_by_one(void)
 	state(0)->health = WR_HEALTH_UP;
 	fake_pass(px.loop, 101);
 	ok(pick(0) == WR_PICKED && sv->cell == 0);
-	wr_server_try(px.stats, sv, wr_loop_now(px.loop));
+	now_ms = wr_loop_now(px.loop);
+	ok(wr_server_try(state(0), now_ms, now_ms + 1000));
 	is_int(pick(0), WR_PICK_NONE);
 	state(0)->eject_trial_ms = 1; /* it went well */
 	is_int(pick(0), WR_PICKED);
@@ -204,6 +205,14 @@ a_fallback_stands_in(void)
 	ok(pick(0) == WR_PICKED && sv->cell == 0);
 	f.servers[0].want = WR_WANT_DOWN;
 	ok(pick(0) == WR_PICKED && sv->cell == 5);
+	/* Rather the other group than a server that is ejected. */
+	panics = true;
+	f.servers[0].want = WR_WANT_UP;
+	state(0)->eject_until_ms = wr_loop_now(px.loop) + 100;
+	ok(pick(0) == WR_PICKED && sv->cell == 5);
+	other_server.want = WR_WANT_DOWN;
+	ok(pick(0) == WR_PICKED && sv->cell == 0);
+	f.servers[0].want = WR_WANT_DOWN;
 	/* A ring does not turn for ever. */
 	other.fallback = &f.upstream;
 	other_server.want = WR_WANT_DOWN;
