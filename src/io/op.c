@@ -70,8 +70,8 @@ wr_accept(struct wr_loop *l, struct wr_sock *k, unsigned flags, wr_done_fn *fn)
 
 /* A readiness kernel reads the address at once, others when they like. */
 static int
-keep_addr(struct wr_loop *l, const struct sockaddr *sa, socklen_t len,
-    void **kept)
+keep_addr(
+    struct wr_loop *l, const struct sockaddr *sa, socklen_t len, void **kept)
 {
 	union {
 		const struct sockaddr *in;

@@ -178,6 +178,7 @@ try_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 		if (tx->left == 0)
 			return 0;
 		if (n < (ssize_t)asked) {
+			op->flags |= WR_OPF_SHORT;
 			k->ready &= (uint8_t)~WR_WR;
 			l->stats->short_sends++;
 			wr_tx_spill(l, tx);

@@ -60,8 +60,6 @@ struct uring {
 	struct wr_bufs bufs[GROUPS];
 	uint32_t in_flight;
 	uint64_t counted_ms; /* threads were counted then */
-	/* Of the request in each slot, until it is submitted. */
-	struct sockaddr_in6 address[REQUESTS];
 };
 
 /* -- Requests ------------------------------------------------------------ */
@@ -125,7 +123,11 @@ arm_recv(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, bool polled)
 	start(u, sqe, op);
 }
 
-/* Without MSG_WAITALL: a short send is how we learn of a slow reader. */
+/*
+ * A short send, or none, is how we learn of a slow reader: so it does not
+ * wait, and does not go on by itself (MSG_WAITALL), unless it is `polled`
+ * because we know already.
+ */
 static void
 arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, bool polled)
 {
@@ -135,6 +137,8 @@ arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, bool polled)
 	int flags = MSG_NOSIGNAL | (op->flags & WR_OPF_MORE ? MSG_MORE : 0);
 	struct iovec one;
 
+	if (!polled)
+		flags |= MSG_DONTWAIT;
 	if (tx->n - tx->at == 1) {
 		(void)wr_tx_iov(tx, &one, l->chop);
 		io_uring_prep_send(
@@ -191,26 +195,20 @@ connect_unix(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	wr_loop_post(l, op, rc);
 }
 
-static int
+static void
 arm_connect(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	struct uring *u = l->priv;
 	const struct sockaddr *sa = op->data;
-	struct sockaddr_in6 *copy;
+	struct io_uring_sqe *sqe;
 
 	if (sa->sa_family == AF_UNIX) {
 		connect_unix(l, k, op);
-		return 0;
+		return;
 	}
-	if (op->want > sizeof(*copy))
-		return -EINVAL;
-	struct io_uring_sqe *sqe = get_sqe(l, u);
-	copy = &u->address[(size_t)(sqe - u->ring.ring.sq.sqes)];
-	memcpy(copy, sa, op->want);
-	io_uring_prep_connect(
-	    sqe, k->fd, (const struct sockaddr *)copy, op->want);
+	sqe = get_sqe(l, u);
+	io_uring_prep_connect(sqe, k->fd, sa, op->want);
 	start(u, sqe, op);
-	return 0;
 }
 
 static int
@@ -228,7 +226,8 @@ uring_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 		arm_accept(l, k, op);
 		return 0;
 	case WR_OP_CONNECT:
-		return arm_connect(l, k, op);
+		arm_connect(l, k, op);
+		return 0;
 	case WR_OP_RECV:
 		arm_recv(l, k, op,
 		    !(k->ready & TRY) || (op->flags & WR_OPF_COLD) != 0);
@@ -308,7 +307,7 @@ static void
 send_done(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int res)
 {
 	struct wr_tx *tx = op->data;
-	bool slow = l->chop == 0;
+	bool slow = l->chop == 0 || res <= 0;
 
 	if (res > 0)
 		wr_tx_advance(l, k, (uint32_t)res);
@@ -322,6 +321,7 @@ send_done(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int res)
 		wr_loop_post(l, op, -ECANCELED);
 	} else {
 		if (slow) {
+			op->flags |= WR_OPF_SHORT;
 			l->stats->short_sends++;
 			wr_tx_spill(l, tx);
 		}
