@@ -517,7 +517,12 @@ loop_init(struct wr_loop *l, const struct wr_backend *be,
 	if (err == 0)
 		err = wr_pool_init(&l->addrs, sizeof(struct sockaddr_storage),
 		    16, l->socks_max);
-	return err < 0 ? err : be->init(l, c);
+	if (err < 0 || (err = be->init(l, c)) < 0 || c->chaos == 0)
+		return err;
+	err = wr_chaos_start(l, c->chaos);
+	if (err < 0)
+		be->fini(l);
+	return err;
 }
 
 static void

@@ -248,4 +248,9 @@ int64_t wr_wheel_wait(struct wr_loop *l);
 /* Fire what is due. */
 void wr_wheel_run(struct wr_loop *l);
 
+/* -- chaos.c -- */
+
+/* Put the wrapper around l->be, which is ready for use.  -ENOMEM. */
+wr_must_check int wr_chaos_start(struct wr_loop *l, uint64_t seed);
+
 #endif

@@ -22,6 +22,8 @@
 void check_that(bool pass, const char *what, const char *file, int line);
 void check_equal(
     intmax_t got, intmax_t want, const char *what, const char *file, int line);
+/* Is the wrapper around that makes everything late and small? */
+bool is_chaos(void);
 void say(const char *fmt, ...) wr_printf(1, 2);
 
 /* Turn until it is so; gives up after ten seconds. */
@@ -65,6 +67,9 @@ wr_close_fn on_close;
 
 void end_init(struct wr_loop *l, struct end *e, int fd);
 void end_recv(struct wr_loop *l, struct end *e, uint32_t max);
+/* Receive until there were `n` bytes in all, in as many pieces as it takes;
+ * a receive may be in flight already, and none is afterwards. */
+void end_take(struct wr_loop *l, struct end *e, uint64_t n);
 /* `n` bytes of a pattern that begins at position `at`, in one slice. */
 void end_send(struct wr_loop *l, struct end *e, uint64_t at, uint32_t n);
 void end_text(struct wr_loop *l, struct end *e, const char *text);

@@ -35,12 +35,13 @@ a_word_and_an_answer(void)
 	end_recv(l, &b, 0);
 	end_text(l, &a, "hello");
 	check(a.outs == 0); /* never from inside */
-	until(l, b.ins > 0 && a.outs > 0);
+	end_take(l, &b, 5);
+	until(l, a.outs > 0);
 	check_int(a.out_res, 5);
-	check_int(b.in_res, 5);
 	check(strcmp(b.text, "hello") == 0);
 	end_text(l, &b, "and you");
-	until(l, a.ins > 0 && b.outs > 0);
+	end_take(l, &a, 7);
+	until(l, b.outs > 0);
 	check(strcmp(a.text, "and you") == 0);
 	check_int(b.outs, 1);
 	end_close(l, &a);
@@ -83,10 +84,13 @@ max_is_kept(void)
 	unix_pair(fds);
 	raw_write(fds[1], "abcdefghij", 10);
 	end_init(l, &a, fds[0]);
-	for (int i = 1; i <= 4; i++) {
+	for (int i = 1; i <= 4 || (is_chaos() && a.got < 10); i++) {
 		end_recv(l, &a, 3);
 		until(l, a.ins == i);
-		check_int(a.in_res, i < 4 ? 3 : 1);
+		if (is_chaos())
+			check(a.in_res > 0 && a.in_res <= 3);
+		else
+			check_int(a.in_res, i < 4 ? 3 : 1);
 	}
 	check(strcmp(a.text, "abcdefghij") == 0);
 	end_close(l, &a);
@@ -108,14 +112,14 @@ either_side_may_end_first(void)
 		end_text(l, a, "the end");
 		until(l, a->outs > 0);
 		check_int(wr_shutdown(l, &a->k), 0);
-		until(l, b->ins > 1);
+		until(l, b->ins > 1 && b->in_res == 0);
 		check_int(b->in_res, 0);
 		check_int(b->got, 7);
 		check_int(a->ins, 0); /* still open the other way */
 		end_text(l, b, "not yet");
 		until(l, b->outs > 0 && a->got == 7);
 		check_int(wr_shutdown(l, &b->k), 0);
-		until(l, a->ins > 1);
+		until(l, a->ins > 1 && a->in_res == 0);
 		check_int(a->in_res, 0);
 		end_close(l, a);
 		end_close(l, b);
@@ -203,7 +207,9 @@ one_reference_each(void)
 	check_int(wr_send(l, &b.k, &two, 1, 0, on_out), 0);
 	end_recv(l, &a, 0);
 	end_recv(l, &b, 0);
-	until(l, a.ins > 0 && b.ins > 0 && a.outs > 0 && b.outs > 0);
+	end_take(l, &a, 5);
+	end_take(l, &b, 5);
+	until(l, a.outs > 0 && b.outs > 0);
 	check(strcmp(a.text, "twice") == 0 && strcmp(b.text, "twice") == 0);
 	/* One that cannot be started takes its references all the same. */
 	check_int(wr_slice_get(l, &s), 0);
@@ -363,7 +369,7 @@ when_all_is_full_somebody_is_told(void)
 	check(wr_loop_stats(l)->no_buffers > 0);
 	for (int i = 0; i < a_n; i++) {
 		until(l, a[i].ins > 0);
-		check(strcmp(a[i].text, "let me in") == 0);
+		check(strncmp(a[i].text, "let me in", a[i].got) == 0);
 		wr_slice_put(l, &a[i].held);
 		end_close(l, &a[i]);
 		(void)close(a_peers[i]);

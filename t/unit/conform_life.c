@@ -106,11 +106,8 @@ cancel_after_the_result(void)
 		raw_write(b[1], "two", 3);
 		until(l, first->ins > 0 && victim->ins > 0);
 		check_int(victim->ins, 1);
-		check(victim->in_res == 3 || victim->in_res == -ECANCELED);
-		if (victim->in_res < 0) {
-			end_recv(l, victim, 0);
-			until(l, victim->ins > 1);
-		}
+		check(victim->in_res > 0 || victim->in_res == -ECANCELED);
+		end_take(l, victim, 3);
 		check_int(victim->got, 3);
 		end_close(l, &e[0]);
 		end_close(l, &e[1]);
@@ -293,7 +290,7 @@ release_leaves_it_open(void)
 	end_init(l, &b, fds[0]);
 	end_recv(l, &b, 0);
 	raw_write(fds[1], "again", 5);
-	until(l, b.ins > 0);
+	end_take(l, &b, 5);
 	check(strcmp(b.text, "again") == 0);
 	check_int(a.ins, 0);
 	end_close(l, &b);
@@ -363,7 +360,7 @@ child(struct wr_loop *inherited, int fd)
 	l = loop_begin(NULL);
 	end_init(l, &a, fd);
 	end_recv(l, &a, 0);
-	until(l, a.ins > 0);
+	end_take(l, &a, 12);
 	if (strcmp(a.text, "to the child") != 0)
 		return 3;
 	end_text(l, &a, "from the child");
@@ -397,12 +394,12 @@ fork_then_use(void)
 	end_init(l, &b, both[0]);
 	end_text(l, &b, "to the child");
 	end_recv(l, &b, 0);
-	until(l, b.ins > 0);
+	end_take(l, &b, 14);
 	check(strcmp(b.text, "from the child") == 0);
 	check(waitpid(pid, &status, 0) == pid && status == 0);
 	check_int(a.ins, 0); /* nothing was touched */
 	raw_write(mine[1], "still here", 10);
-	until(l, a.ins > 0);
+	end_take(l, &a, 10);
 	check(strcmp(a.text, "still here") == 0);
 	wr_timer_stop(l, &t);
 	end_close(l, &a);
