@@ -53,7 +53,7 @@ struct conn {
 	uint64_t from_ns; /* when it did, or should have if that was before */
 	uint64_t left;    /* bytes still to be sent (up) or received */
 	uint32_t unsent;  /* bytes of the message not yet handed out */
-	bool open;
+	bool open, answered;
 };
 
 /* One connection of a server. */
@@ -206,7 +206,10 @@ unit_done(struct conn *c)
 		finish();
 		return;
 	}
-	if (g.mode == PING)
+	/* The answer may be told before the end of the send. */
+	if (g.mode == PING && c->sock.out.kind != WR_OP_NONE)
+		c->answered = true;
+	else if (g.mode == PING)
 		next_unit(c);
 	else if (g.mode == SHORT)
 		wr_close(g.loop, &c->sock, on_closed_again);
@@ -261,6 +264,9 @@ on_sent(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	}
 	if (c->unsent > 0) {
 		push(c);
+	} else if (c->answered) {
+		c->answered = false;
+		next_unit(c);
 	} else if (g.mode == UP) {
 		g.bytes += (uint64_t)d->res;
 		if (g.bytes < g.total) {

@@ -213,7 +213,7 @@ const struct wr_backend wr_backend_epoll = {
 	.turn = epoll_turn,
 	.want = epoll_want,
 	.unwant = epoll_unwant,
-	.send_early = 256u << 10,
+	.send_early = 32u << 10,
 	.nonblock = true,
 };
 

@@ -151,7 +151,7 @@ const struct wr_backend wr_backend_poll = {
 	.turn = poll_turn,
 	.want = poll_want,
 	.unwant = poll_unwant,
-	.send_early = 256u << 10,
+	.send_early = 32u << 10,
 	.nonblock = true,
 	.level = true,
 };

@@ -128,7 +128,7 @@ const struct wr_backend wr_backend_select = {
 	.want = select_want,
 	.unwant = select_unwant,
 	.fd_limit = FD_SETSIZE,
-	.send_early = 256u << 10,
+	.send_early = 32u << 10,
 	.nonblock = true,
 	.level = true,
 };
