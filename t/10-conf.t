@@ -95,10 +95,10 @@ EOT
     'listeners.postgres.upstream' => '"pg"',
     'listeners.postgres.timeouts.idle' => '"8h"',
     'listeners.postgres.backlog' => 4096);
-like($dump, qr/^    timeouts = \{\n(?:.*\n)*?      idle = "8h"; +# \S+:6, live$/m,
+like($dump, qr/^    timeouts = \{\n(?:.*\n)*?      idle = "8h"; +# \S+:6, new$/m,
     'a value says where it comes from, and when it takes effect');
 like($dump, qr/^workers = "auto"; +# default, live$/m, 'so does a default');
-like($dump, qr/^      # idle = "10m"; +# default, live$/m,
+like($dump, qr/^      # idle = "10m"; +# default, new$/m,
     'what the other side says is not said here');
 
 good('levels', <<"EOT",

@@ -35,8 +35,9 @@ wr_effect_name(enum wr_effect e)
 	return NAMES[e];
 }
 
+/* `later`: so is the group that it is in. */
 static void
-one(struct wr_text *out, const char *prefix, const struct wr_key *k)
+one(struct wr_text *out, const char *prefix, const struct wr_key *k, bool later)
 {
 	const char *type = TYPES[k->type];
 
@@ -45,13 +46,14 @@ one(struct wr_text *out, const char *prefix, const struct wr_key *k)
 		type = "group";
 	wr_text_printf(out, "%s%s\t%s\t%s\t%s\t%s\n", prefix, k->name, type,
 	    k->preset != NULL ? k->preset : "",
-	    k->later != NULL ? "later" : wr_effect_name(k->effect), k->help);
+	    later || k->later != NULL ? "later" : wr_effect_name(k->effect),
+	    k->help);
 }
 
 /* `at`: only time-outs that may be set there; 0: all keys. */
 static void
 table(struct wr_text *out, const char *prefix, const struct wr_key *keys,
-    unsigned at)
+    unsigned at, bool later)
 {
 	char inner[256];
 
@@ -59,12 +61,13 @@ table(struct wr_text *out, const char *prefix, const struct wr_key *keys,
 		if (keys == wr_timeout_keys &&
 		    (wr_timeout_at((enum wr_timeout)(k - keys)) & at) == 0)
 			continue;
-		one(out, prefix, k);
+		one(out, prefix, k, later);
 		/* Routes nest in routes. */
 		if (k->keys == NULL)
 			continue;
 		(void)snprintf(inner, sizeof(inner), "%s%s.", prefix, k->name);
-		table(out, inner, k->keys, (unsigned)k->min);
+		table(out, inner, k->keys, (unsigned)k->min,
+		    later || k->later != NULL);
 	}
 }
 
@@ -86,7 +89,7 @@ group(struct wr_text *out, const struct wr_group *g, unsigned at)
 	wr_text_printf(out, "%s%s\tgroup\t\tnew\t%s\n", level(at), g->name,
 	    g->help != NULL ? g->help : "");
 	(void)snprintf(inner, sizeof(inner), "%s%s.", level(at), g->name);
-	table(out, inner, g->keys, 0);
+	table(out, inner, g->keys, 0, false);
 }
 
 void
@@ -95,9 +98,9 @@ wr_conf_keys(const struct wr_group *const *groups, struct wr_text *out)
 	static const unsigned LEVELS[] = { WR_AT_TOP,
 		WR_AT_LISTENER | WR_AT_ROUTE, WR_AT_UPSTREAM };
 
-	table(out, "", wr_top_keys, 0);
-	table(out, "listener.", wr_listener_keys, 0);
-	table(out, "upstream.", wr_upstream_keys, 0);
+	table(out, "", wr_top_keys, 0, false);
+	table(out, "listener.", wr_listener_keys, 0, false);
+	table(out, "upstream.", wr_upstream_keys, 0, false);
 	for (; groups != NULL && *groups != NULL; groups++)
 		for (size_t i = 0; i < WR_COUNT(LEVELS); i++)
 			if ((*groups)->name != NULL &&

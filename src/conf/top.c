@@ -281,6 +281,7 @@ parse_pid(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 	struct wr_conf *conf = wr_container_of(field, struct wr_conf, pid);
 	const char *z = wr_check_text(c, n);
 
+	(void)key;
 	if (z == NULL)
 		return;
 	if (n->src == NULL && c->load->prefix != NULL) {
@@ -293,7 +294,7 @@ parse_pid(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 		return;
 	}
 	if (z[0] == '\0') {
-		wr_check_wrong(c, key, n, "the pid file needs a name");
+		wr_check_error(c, n, "the pid file needs a name");
 		return;
 	}
 	conf->pid = wr_check_path(c, n, z);

@@ -1,0 +1,53 @@
+" SPDX-License-Identifier: BSD-2-Clause
+" Vim syntax file for weir.conf(5).  Copy it to ~/.vim/syntax/weir.vim and add
+"   au BufRead,BufNewFile weir.conf,*/weir/*.conf set filetype=weir
+" to your vimrc.  A test compares the keys with those that weir knows.
+if exists("b:current_syntax")
+  finish
+endif
+
+setlocal iskeyword=@,48-57,_,-
+
+syn keyword weirKey access access_log address allow backend backlog backup
+syn keyword weirKey balance body buffers client client_idle connect
+syn keyword weirKey connections control defaults deny drain error_log events
+syn keyword weirKey expect fall fallback family fast fields file first_byte
+syn keyword weirKey format grace group half_close handshake hash_on health
+syn keyword weirKey heartbeat hold host idle include interval label level
+syn keyword weirKey lifetime limit linger listen listener listeners location
+syn keyword weirKey max_conns method misses mode name on on_down on_remove
+syn keyword weirKey on_up owner pid port preread protocol proxy_protocol
+syn keyword weirKey queue queue_max reload_timeout resolver return rise
+syn keyword weirKey routes send server_idle servers servers_max skip
+syn keyword weirKey slow_start source spill spread state status steps
+syn keyword weirKey timeout timeouts to ttl_max ttl_min type unsent upstream
+syn keyword weirKey upstreams uri user wait_up warn watchdog weight workers
+
+syn keyword weirBool true false
+syn match weirNumber "\<-\?\d\+\>"
+syn match weirNumber "\<0[xX]\x\+\>"
+syn match weirEscape contained "\\\(["\\nrtf]\|x\x\x\)"
+syn match weirVariable contained "\$\?\${[^}]*}"
+syn match weirUnit contained "\<\d\+\(ms\|[smhdbkg]\|/[smh]\)\>"
+syn region weirString oneline start=+"+ skip=+\\.+ end=+"+
+      \ contains=weirEscape,weirVariable,weirUnit
+syn match weirInclude "@include\>"
+syn keyword weirTodo contained TODO FIXME
+syn match weirComment "#.*$" contains=weirTodo
+syn match weirComment "//.*$" contains=weirTodo
+syn region weirComment start="/\*" end="\*/" contains=weirTodo
+syn match weirBrace "[{}()\[\]]"
+
+hi def link weirKey Keyword
+hi def link weirBool Boolean
+hi def link weirNumber Number
+hi def link weirEscape SpecialChar
+hi def link weirVariable Identifier
+hi def link weirUnit Number
+hi def link weirString String
+hi def link weirInclude Include
+hi def link weirTodo Todo
+hi def link weirComment Comment
+hi def link weirBrace Delimiter
+
+let b:current_syntax = "weir"
