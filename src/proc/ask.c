@@ -310,13 +310,11 @@ wr_ask_fd(const struct wr_ask *a)
 	return a->open ? a->sock.fd : -1;
 }
 
-/* `a` itself stays: its socket closes at the end of a turn, and a master has
- * but one. */
 void
-wr_ask_free(struct wr_ask **a)
+wr_ask_close(struct wr_ask *a)
 {
-	shut(*a, true);
-	wr_list_each_safe (link, &(*a)->guests) {
+	shut(a, true);
+	wr_list_each_safe (link, &a->guests) {
 		struct guest *g = wr_container_of(link, struct guest, link);
 
 		if (g->ticket != 0)
@@ -325,5 +323,11 @@ wr_ask_free(struct wr_ask **a)
 		else if (g->sock.out.kind == WR_OP_NONE)
 			dismiss(g);
 	}
+}
+
+void
+wr_ask_free(struct wr_ask **a)
+{
+	free(*a);
 	*a = NULL;
 }

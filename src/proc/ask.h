@@ -18,7 +18,9 @@ struct wr_master;
 
 /* NULL and errno.  Nobody can ask yet. */
 struct wr_ask *wr_ask_new(struct wr_master *m);
-/* Whoever still waits is told that the master ends.  NULL after. */
+/* Ask no more: the socket's file is removed, whoever still waits is told that
+ * the master ends.  Then the loop has to turn until nothing is open. */
+void wr_ask_close(struct wr_ask *a);
 void wr_ask_free(struct wr_ask **a);
 /* Make `<pid path>.sock` and answer there.  -1 after a line to `errors`. */
 wr_must_check int

@@ -353,7 +353,7 @@ start(struct wr_master *m)
 static void
 finish(struct wr_master *m)
 {
-	wr_ask_free(&m->ask);
+	wr_ask_close(m->ask);
 	wr_watch_free(&m->watch);
 	wr_upgrade_free(&m->upgrade);
 	wr_timer_stop(m->loop, &m->due);
@@ -361,6 +361,7 @@ finish(struct wr_master *m)
 	wr_signals_stop(m->loop);
 	for (int i = 0; i < 100 && wr_loop_stats(m->loop)->socks > 0; i++)
 		wr_loop_turn(m->loop, 10);
+	wr_ask_free(&m->ask);
 	if (m->pid_fd >= 0)
 		wr_pidfile_remove(m->pid_path, m->pid_fd);
 	wr_listens_free(&m->listens);
