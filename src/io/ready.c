@@ -353,11 +353,27 @@ wr_ready_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	}
 }
 
+/*
+ * Several processes accept here and the kernel wakes one.  If that was us just
+ * before we go, nobody else knows of who waits.
+ */
+static void
+accept_rest(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	int fd;
+
+	while (!k->closing && (fd = accept4(k->fd, NULL, NULL,
+				   SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+		wr_loop_post_fd(l, op, fd);
+}
+
 void
 wr_ready_cancel(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	if (l->be->unwant != NULL)
 		l->be->unwant(l, k, op);
+	if (op->kind == WR_OP_ACCEPT && op->flags & WR_OPF_SHARED)
+		accept_rest(l, k, op);
 	wr_loop_post(l, op, -ECANCELED);
 }
 

@@ -261,6 +261,7 @@ on_closed(struct wr_loop *l, struct wr_sock *k)
 	struct wr_child *c = wr_container_of(ch, struct wr_child, chan);
 
 	(void)l;
+	c->silent = true;
 	if (c->reaped)
 		free(c);
 }
@@ -316,10 +317,9 @@ bury(struct wr_child *c, int status)
 		wr_pidfile_drop(m->pid_path, c->pid);
 	m->by_slot[slot] = NULL;
 	wr_list_remove(&c->link);
-	/* What it had to say before it died counts. */
-	if (c->chan.closed)
+	if (c->silent)
 		free(c);
-	else
+	else if (!c->chan.closed)
 		wr_chan_close(&c->chan, on_closed);
 	wr_hands_sweep(m);
 	wr_master_event(m, WR_EV_GONE, slot);

@@ -37,7 +37,8 @@ struct wr_child {
 	char name[32];  /* "worker 0" */
 	struct wr_chan chan;
 	uint32_t places; /* of the window that it has mapped, a bit each */
-	bool reaped;     /* only its channel has still to be closed */
+	bool reaped;     /* the process is gone */
+	bool silent;     /* the channel is */
 };
 
 /* What the command line says. */
