@@ -39,6 +39,7 @@ struct wr_port {
 	bool fresh;            /* made for a value that is only tried */
 	struct wr_slots have;  /* who accepts from it */
 	struct wr_slots leave; /* who was told not to, and has not let go */
+	bool elder; /* processes of an older binary may accept from it too */
 };
 
 enum wr_address_state {

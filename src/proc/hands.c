@@ -354,7 +354,7 @@ static void
 tell_drain(struct wr_master *m, const struct wr_act *a)
 {
 	tell(m, a, WR_MSG_DRAIN);
-	wr_listens_gone(m->listens, a->slot);
+	wr_listens_leave(m->listens, a->slot);
 }
 
 static void

@@ -224,6 +224,7 @@ read_port(struct wr_listens *ls, struct wr_str s)
 	if (err < 0)
 		return err;
 	a->port[a->n - 1].fresh = false;
+	a->port[a->n - 1].elder = true;
 	if (listening != 0 && a->kind != WR_LISTEN_UNIX &&
 	    a->n <= WR_WORKERS_MAX)
 		ls->live[a->n - 1] = true;

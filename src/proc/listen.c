@@ -230,6 +230,22 @@ shard_of(const struct wr_address *a, uint32_t i)
 	return a->way == WR_WAY_SHARED ? a->tag : i;
 }
 
+/*
+ * Who accepts alone may do so in the quickest way.  The second one must not
+ * wait in a way in which the kernel wakes one of them: the other may be
+ * stopped, or about to go.
+ */
+static bool
+is_shared(const struct wr_address *a, const struct wr_port *p, int slot)
+{
+	struct wr_slots have = p->have, leave = p->leave;
+
+	wr_slots_set(&have, slot, false);
+	wr_slots_set(&leave, slot, false);
+	return a->way == WR_WAY_SHARED || p->elder || !wr_slots_empty(&have) ||
+	       !wr_slots_empty(&leave);
+}
+
 static void
 tell_open(struct wr_listens *ls, struct wr_address *a, uint32_t i, int slot)
 {
@@ -238,7 +254,7 @@ tell_open(struct wr_listens *ls, struct wr_address *a, uint32_t i, int slot)
 		.text = a->text,
 		.cell = a->cell,
 		.shard = shard_of(a, i),
-		.shared = a->way == WR_WAY_SHARED,
+		.shared = is_shared(a, &a->port[i], slot),
 		.gen = a->gen != NULL ? a->gen : ls->gen };
 
 	if (!a->port[i].listening || wr_slots_have(&a->port[i].have, slot))
@@ -325,6 +341,21 @@ wr_listens_shut_done(
 			if (shard_of(a, i) == shard &&
 			    strcmp(a->text, text) == 0)
 				wr_slots_set(&a->port[i].leave, slot, false);
+	}
+}
+
+void
+wr_listens_leave(struct wr_listens *ls, int slot)
+{
+	wr_list_each (n, &ls->addresses) {
+		struct wr_address *a = address_of(n);
+
+		for (uint32_t i = 0; i < a->n; i++) {
+			if (!wr_slots_have(&a->port[i].have, slot))
+				continue;
+			wr_slots_set(&a->port[i].have, slot, false);
+			wr_slots_set(&a->port[i].leave, slot, true);
+		}
 	}
 }
 

@@ -28,7 +28,7 @@ struct wr_listen_tell {
 	const char *text;
 	uint32_t cell;
 	uint32_t shard; /* 0..; WR_SHARD_SHARED, WR_SHARD_CONTROL */
-	bool shared;    /* others accept from it too */
+	bool shared;    /* others accept from it too, or may */
 	/* The generation that knows the listener: the one committed, or, for a
 	 * socket that is retired, the last that named it; lent. */
 	struct wr_gen *gen;
@@ -78,7 +78,9 @@ void wr_listens_shut(struct wr_listens *ls, int slot, uint32_t shard);
 /* `slot` has let go of one socket. */
 void wr_listens_shut_done(
     struct wr_listens *ls, int slot, const char *text, uint32_t shard);
-/* `slot` has let go of everything: it drains, or is dead. */
+/* `slot` was told to let go of everything (it drains), and will. */
+void wr_listens_leave(struct wr_listens *ls, int slot);
+/* It has: it is dead. */
 void wr_listens_gone(struct wr_listens *ls, int slot);
 
 /* -- Retirement -------------------------------------------------------- */
