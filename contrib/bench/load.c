@@ -164,7 +164,9 @@ send_unit(struct conn *c)
 	c->from_ns = c->due_ns < now ? c->due_ns : now;
 	c->left = g.size;
 	c->unsent = g.size;
-	push(c);
+	/* The answer may be told before the end of the send that it answers. */
+	if (c->sock.out.kind == WR_OP_NONE)
+		push(c);
 }
 
 static void
