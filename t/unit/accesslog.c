@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "fakeconf.h"
+#include "fakeloop.h"
+#include "modules/modules.h"
+#include "proxy/core.h"
+#include "tap.h"
+
+static const struct wr_module *const m = &wr_mod_accesslog;
+static struct fake_conf f;
+static struct wr_proxy px;
+static struct wr_session s;
+static char *names[] = { (char[]){ "web" }, (char[]){ "it's \"me\"" } };
+static int fds[2];
+
+static void
+start(void)
+{
+	struct wr_addr a;
+
+	if (pipe2(fds, O_NONBLOCK) < 0 ||
+	    wr_addr_parse(&a, WR_STR("192.0.2.7:4000"), -1) < 0)
+		abort();
+	fake_conf_empty(&f);
+	memset(&px, 0, sizeof(px));
+	px.loop = fake_new();
+	px.gen = &f.gen;
+	px.access_fd = fds[1];
+	px.listener_names = px.upstream_names = px.server_names = names;
+
+	memset(&s, 0, sizeof(s));
+	s.px = &px;
+	s.client_ip = wr_ip_of(&a.sa, a.len);
+	s.upstream_cell = 0;
+	s.server_cell = 1;
+	s.relay.start_ms = wr_proxy_now(&px) - 1500;
+	s.relay.end[WR_CLIENT].bytes = 10;
+	s.relay.end[WR_SERVER].bytes = 5000000000;
+	s.connect_us = 1234;
+	s.connected = true;
+	s.dial_ms = 3;
+	s.tries = 2;
+	s.end = WR_END_CLIENT_RELAY_EOF;
+	s.log = true;
+	is_int(m->worker_start(&px), 0);
+}
+
+static void
+finish(void)
+{
+	m->worker_exit(&px);
+	is_int(fake_left(px.loop), 0);
+	fake_free(&px.loop);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+/* What was written since the last time, with the time of day cut off. */
+static const char *
+written(void)
+{
+	static char text[1 << 20];
+	ssize_t n;
+
+	fake_turn(px.loop);
+	n = read(fds[0], text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	return text;
+}
+
+static void
+a_line_says_who_where_how_much_and_why(void)
+{
+	const char *line;
+
+	start();
+	m->on_end(&s);
+	line = written();
+	ok(strlen(line) > 25 && line[10] == 'T' && line[23] == 'Z');
+	is_str(line + 24,
+	    " web 192.0.2.7:4000 web/it's \"me\" up=10 down=5000000000 wait=3 "
+	    "connect=1.234 total=1500 tries=2 client.relay.eof\n");
+
+	/* A session that came nowhere. */
+	s.upstream_cell = s.server_cell = WR_OFF;
+	s.connected = false;
+	s.end = WR_END_CLIENT_ACCEPT_DENIED;
+	m->on_end(&s);
+	is_str(written() + 24,
+	    " web 192.0.2.7:4000 -/- up=10 down=5000000000 wait=3 "
+	    "connect=0.000 total=1500 tries=2 client.accept.denied\n");
+	finish();
+}
+
+static void
+json_is_json(void)
+{
+	const char *line;
+
+	start();
+	f.conf.access_log.format = WR_LOG_JSON;
+	m->worker_use(&px, &f.conf);
+	m->on_end(&s);
+	line = written();
+	ok(strncmp(line, "{\"time\":\"20", 11) == 0);
+	is_str(strstr(line, ",\"listener\""),
+	    ",\"listener\":\"web\",\"client\":\"192.0.2.7:4000\","
+	    "\"upstream\":\"web\",\"server\":\"it's \\\"me\\\"\",\"up\":10,"
+	    "\"down\":5000000000,\"wait_ms\":3,\"connect_ms\":1.234,"
+	    "\"total_ms\":1500,\"tries\":2,\"end\":\"client.relay.eof\"}\n");
+	finish();
+}
+
+static void
+fields_can_be_chosen(void)
+{
+	start();
+	f.conf.access_log.fields = " end  total_ms nonsense client ";
+	wr_log_level(WR_ERROR + 1);
+	m->worker_use(&px, &f.conf);
+	m->on_end(&s);
+	is_str(written(),
+	    "end=client.relay.eof total_ms=1500 client=192.0.2.7:4000\n");
+	finish();
+}
+
+static void
+some_lines_are_not_wanted(void)
+{
+	static const char *const skip[] = { "client.relay.eof" };
+
+	start();
+	f.conf.access_log.skip = (struct wr_texts){ skip, 1 };
+	m->worker_use(&px, &f.conf);
+	m->on_end(&s);
+	is_str(written(), "");
+	s.end = WR_END_SERVER_RELAY_EOF;
+	s.log = false;
+	m->on_end(&s);
+	is_str(written(), "");
+	s.log = true;
+	m->on_end(&s);
+	ok(written()[0] != '\0');
+	px.access_fd = -1;
+	m->on_end(&s);
+	is_str(written(), "");
+	finish();
+}
+
+/* Nobody reads the pipe; sessions end all the same. */
+static void
+a_slow_log_loses_lines_and_nothing_else(void)
+{
+	char text[65536];
+	unsigned lines = 0, whole = 1;
+	ssize_t n;
+
+	start();
+	for (int i = 0; i < 10000; i++) {
+		m->on_end(&s);
+		fake_turn(px.loop);
+	}
+	do {
+		n = read(fds[0], text, sizeof(text));
+		for (ssize_t i = 0; i < n; i++)
+			lines += text[i] == '\n';
+		if (n > 0)
+			whole = text[n - 1] == '\n';
+		fake_pass(px.loop, 60); /* tried again without a session */
+	} while (n > 0);
+	diag("%u lines came", lines);
+	ok(lines > 1000 && lines < 10000);
+	ok(whole);
+	/* And it is well again. */
+	m->on_end(&s);
+	ok(written()[0] != '\0');
+	finish();
+}
+
+int
+main(void)
+{
+	a_line_says_who_where_how_much_and_why();
+	json_is_json();
+	fields_can_be_chosen();
+	some_lines_are_not_wanted();
+	a_slow_log_loses_lines_and_nothing_else();
+	return tap_done();
+}
