@@ -1,0 +1,90 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# A worker without descriptors keeps running, does not spin, and recovers.
+use strict;
+use warnings;
+use lib 't/lib';
+use Test::More;
+use Weir;
+use Weir::Peer;
+
+plan skip_all => 'no prlimit here'
+    if system('prlimit --version >/dev/null 2>&1') != 0;
+my $echo = Weir::Peer->echo;
+my $w = Weir->start(listen => [Weir::listener()], workers => 1,
+    conf => <<"EOT");
+upstreams = { echo = { servers = "@{[$echo->addr]}"; }; };
+listeners = { web = { listen = "fd:3"; upstream = "echo"; }; };
+EOT
+my ($pid) = $w->workers;
+my ($worker) = grep { $_->{pid} == $pid } @{$w->status->{processes}};
+# What the kernel accepts for io_uring follows the limit of when it was asked
+# to: such clients get in, and are let go because no server can be reached.
+my $early = $worker->{backend} eq 'io_uring';
+
+# The number that the next descriptor would get.
+sub next_fd
+{
+	opendir my $dir, "/proc/$pid/fd" or die "fd: $!";
+	my %used = map { $_ => 1 } readdir $dir;
+	my $n = 0;
+
+	$n++ while $used{$n};
+	return $n;
+}
+
+sub limit
+{
+	my ($n) = @_;
+
+	# As the user of the worker, who may change what is his own.
+	my ($uid, $gid) = Weir::slurp("/proc/$pid/status") =~
+	    /^Uid:\s+(\d+).*^Gid:\s+(\d+)/ms;
+	my $child = fork // die "fork: $!";
+	if ($child == 0) {
+		if ($> == 0) {
+			$( = $) = "$gid $gid";
+			POSIX::setuid($uid);
+		}
+		exec 'prlimit', "--pid=$pid", "--nofile=$n:" or
+		    POSIX::_exit(127);
+	}
+	waitpid $child, 0;
+	is($?, 0, "$n descriptors");
+}
+
+my @old = map { $w->connect } 1 .. 10;
+is(scalar(grep { Weir::chat($_, "a\n", qr/\n/) eq "a\n" } @old), 10,
+    'ten connections');
+
+# None left for accept.
+my ($soft) = Weir::slurp("/proc/$pid/limits") =~
+    /^Max open files\s+(\d+)/m;
+limit(next_fd());
+my @new = map { $w->connect } 1 .. 5;
+is(scalar(grep { Weir::chat($_, "b\n", qr/\n/) eq "b\n" } @old), 10,
+    'those from before are served');
+my $used = $w->cpu($pid);
+ok(!Weir::readable($old[0], 2), 'nothing happens to them');
+cmp_ok($w->cpu($pid) - $used, '<', 0.2, 'and nothing spins meanwhile');
+is(scalar(grep { Weir::readable($_, 0) } @new), 0, 'new ones wait')
+    unless $early;
+limit($soft);
+Weir::put($_, "c\n") for @new;
+is(scalar(grep { Weir::get($_, qr/\n/) eq "c\n" } @new), 5,
+    'they are served when there are descriptors again') unless $early;
+is(Weir::chat($w->connect, "d\n", qr/\n/), "d\n", 'as are new ones');
+is(join(' ', $w->workers), $pid, 'by the same worker');
+close $_ for @old, @new;
+$echo->await(open => 0);
+
+# Enough to accept, none to connect: an error of our own machine.
+limit(next_fd() + 1);
+my $c = $w->connect;
+Weir::put($c, "d\n");
+Weir::readable($c, 0.5);
+limit($soft);
+my $d = $w->connect;
+is(Weir::chat($d, "e\n", qr/\n/), "e\n", 'the next one is served');
+$w->stop(signal => 'TERM');
+done_testing();
