@@ -215,7 +215,8 @@ accept_without_descriptors(void)
 	struct wr_addr a;
 	uint64_t before, end;
 	struct end e, idle;
-	int fds[2], c;
+	const char *preload;
+	int fds[2], c, more = -1;
 
 	came_reset();
 	tcp_pair(fds);
@@ -246,12 +247,18 @@ accept_without_descriptors(void)
 	(void)setrlimit(RLIMIT_NOFILE, &was);
 	came_reset();
 	check_int(wr_accept(l, &e.k, 0, on_accept), 0);
+	/* valgrind makes the limit up: it accepts the first, and closes it. */
+	preload = getenv("LD_PRELOAD");
+	if (preload != NULL && strstr(preload, "vgpreload") != NULL)
+		more = client(&a);
 	until(l, came.n > 0);
 	check_int(came.n, 1);
 	came_reset();
 	end_close(l, &e);
 	end_close(l, &idle);
 	(void)close(c);
+	if (more >= 0)
+		(void)close(more);
 	(void)close(fds[1]);
 	loop_end(l);
 }
@@ -407,14 +414,42 @@ cancel_a_watch(void)
 #ifdef __linux__
 
 static void
+watch_a_process(struct wr_loop *l)
+{
+	struct end process;
+	pid_t pid = fork();
+	int fd;
+
+	if (pid == 0) {
+		(void)pause();
+		_exit(0);
+	}
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (fd < 0) { /* valgrind has none */
+		say("no pidfd: %s", strerror(errno));
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+		return;
+	}
+	end_init(l, &process, fd);
+	watch(l, &process, WR_OP_READABLE);
+	turns(l, 2);
+	check_int(process.ins, 0);
+	(void)kill(pid, SIGKILL);
+	until(l, process.ins == 1);
+	check_int(process.in_res, 0);
+	check_int(waitpid(pid, NULL, 0), pid);
+	end_close(l, &process);
+}
+
+static void
 watch_other_things(void)
 {
 	struct wr_loop *l = loop_begin(NULL);
-	struct end event, process, file, listener;
+	struct end event, file, listener;
 	uint64_t value = 1;
 	struct wr_addr a;
 	int c;
-	pid_t pid;
 
 	end_init(l, &event, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	watch(l, &event, WR_OP_READABLE);
@@ -430,19 +465,7 @@ watch_other_things(void)
 		watch(l, &event, WR_OP_READABLE);
 		turns(l, 2);
 	}
-	pid = fork();
-	if (pid == 0) {
-		(void)pause();
-		_exit(0);
-	}
-	end_init(l, &process, (int)syscall(SYS_pidfd_open, pid, 0));
-	watch(l, &process, WR_OP_READABLE);
-	turns(l, 2);
-	check_int(process.ins, 0);
-	(void)kill(pid, SIGKILL);
-	until(l, process.ins == 1);
-	check_int(process.in_res, 0);
-	check_int(waitpid(pid, NULL, 0), pid);
+	watch_a_process(l);
 	/* A file is always ready. */
 	end_init(l, &file, open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
 	watch(l, &file, WR_OP_READABLE);
@@ -457,7 +480,6 @@ watch_other_things(void)
 	until(l, listener.ins == 1);
 	check_int(listener.in_res, 0);
 	end_close(l, &event);
-	end_close(l, &process);
 	end_close(l, &file);
 	end_close(l, &listener);
 	(void)close(c);
