@@ -89,6 +89,15 @@ wr_address_meets(const struct wr_address *a, const struct wr_want *want)
 	       (is_any(&a->addr) || is_any(b));
 }
 
+bool
+wr_address_covers(const struct wr_address *a, const struct wr_address *b)
+{
+	return a->kind == WR_LISTEN_TCP && b->kind == WR_LISTEN_TCP &&
+	       a->addr.sa.sa_family == b->addr.sa.sa_family &&
+	       wr_addr_port(&a->addr) == wr_addr_port(&b->addr) &&
+	       is_any(&a->addr) && !is_any(&b->addr);
+}
+
 /* -- Life --------------------------------------------------------------- */
 
 struct wr_address *

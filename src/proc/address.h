@@ -66,6 +66,7 @@ struct wr_address {
 				NULL */
 	struct wr_gen *gen;  /* RETIRE: the last that named it */
 	uint64_t busy_ms;    /* somebody was waiting */
+	uint64_t quiet_ms;   /* RETIRE: nobody was for so long: close */
 	uint64_t until_ms;   /* RETIRE, cannot refuse: give up; CLOSING: do not
 				wait longer */
 	bool filtered;       /* new clients are turned away */
@@ -85,6 +86,9 @@ struct wr_want wr_want_of(
 bool wr_address_is(const struct wr_address *a, const struct wr_want *want);
 /* Both can be bound only if they share the port. */
 bool wr_address_meets(const struct wr_address *a, const struct wr_want *want);
+
+/* Whoever finds `b` gone finds `a`. */
+bool wr_address_covers(const struct wr_address *a, const struct wr_address *b);
 
 /* NULL and errno. */
 struct wr_address *wr_address_new(const struct wr_want *want);

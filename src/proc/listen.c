@@ -13,8 +13,11 @@
 
 #define LOOK_MS  250  /* how often those that retire are looked at */
 #define QUIET_MS 3000 /* nobody was waiting for so long: close */
-#define LEAVE_MS 2000 /* for processes to let go */
-#define RETRY_MS 1000 /* listen() failed */
+/* The same if a wider address takes its clients: those turned away come again
+ * after a second, and find that one. */
+#define COVERED_MS 500
+#define LEAVE_MS   2000 /* for processes to let go */
+#define RETRY_MS   1000 /* listen() failed */
 
 static struct wr_address *
 address_of(struct wr_list *n)
@@ -461,6 +464,17 @@ keep(struct wr_listens *ls, struct wr_address *a)
 		a->port[i].fresh = false;
 }
 
+/* Does a wider address that stays get the clients of this one? */
+static bool
+is_covered(struct wr_listens *ls, const struct wr_address *a)
+{
+	wr_list_each (n, &ls->addresses)
+		if (address_of(n)->state == WR_ADDRESS_RUN &&
+		    wr_address_covers(address_of(n), a))
+			return true;
+	return false;
+}
+
 /* New clients are turned away, those on their way are still accepted. */
 static void
 retire(struct wr_listens *ls, struct wr_address *a, uint64_t now_ms)
@@ -468,9 +482,9 @@ retire(struct wr_listens *ls, struct wr_address *a, uint64_t now_ms)
 	bool refused = a->kind != WR_LISTEN_FD;
 
 	a->filtered = a->kind == WR_LISTEN_TCP;
-	a->state = WR_ADDRESS_RETIRE;
 	a->gen = wr_gen_get(ls->gen);
 	a->busy_ms = now_ms;
+	a->quiet_ms = is_covered(ls, a) ? COVERED_MS : QUIET_MS;
 	wr_address_unlink(a);
 	for (uint32_t i = 0; i < a->n && a->filtered; i++)
 		refused &= wr_sock_refuse_new(a->port[i].fd) == 0;
@@ -496,9 +510,13 @@ wr_listens_commit(struct wr_listens *ls, struct wr_gen *g, uint64_t now_ms,
 		} else if (a->state == WR_ADDRESS_RUN) {
 			wr_text_printf(
 			    changes, "address %s: removed\n", a->text);
-			retire(ls, a, now_ms);
+			a->state = WR_ADDRESS_RETIRE;
 		}
 	}
+	wr_list_each (n, &ls->addresses)
+		if (address_of(n)->state == WR_ADDRESS_RETIRE &&
+		    address_of(n)->gen == NULL)
+			retire(ls, address_of(n), now_ms);
 	if (ls->gen != NULL)
 		wr_gen_put(&ls->gen);
 	ls->gen = wr_gen_get(g);
@@ -541,7 +559,7 @@ look(struct wr_listens *ls, struct wr_address *a, uint64_t now_ms)
 	if (a->state == WR_ADDRESS_RETIRE) {
 		if (wr_address_is_busy(a))
 			a->busy_ms = now_ms;
-		if (now_ms < a->busy_ms + QUIET_MS &&
+		if (now_ms < a->busy_ms + a->quiet_ms &&
 		    (a->until_ms == 0 || now_ms < a->until_ms))
 			return false;
 		shut_all(ls, a);

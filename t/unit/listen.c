@@ -298,6 +298,7 @@ static void
 a_wider_address_may_replace_a_narrower(void)
 {
 	struct wr_listens *ls;
+	int c;
 
 	fresh_conf();
 	want("127.0.0.1:7007");
@@ -307,6 +308,12 @@ a_wider_address_may_replace_a_narrower(void)
 	reload(ls, 2, 2000);
 	is_str(text_of(&changes),
 	    "address 127.0.0.1:7007: removed\naddress *:7007: added\n");
+	/* It is soon out of the way, so that clients find the wider one. */
+	for (uint64_t now = 2250; now <= 3000; now += 250)
+		wr_listens_tick(ls, now);
+	c = dial("127.0.0.1:7007");
+	ok(c >= 0);
+	(void)close(c);
 	wr_listens_free(&ls);
 }
 
