@@ -9,19 +9,20 @@ endif
 setlocal iskeyword=@,48-57,_,-
 
 syn keyword weirKey access access_log address allow backend backlog backup
-syn keyword weirKey balance body buffers client client_idle connect
-syn keyword weirKey connections control defaults deny drain error_log events
-syn keyword weirKey expect fall fallback family fast fields file first_byte
-syn keyword weirKey format grace group half_close handshake hash_on health
+syn keyword weirKey balance body buffers client client_idle connect connections
+syn keyword weirKey control defaults deny drain eject error_log events expect
+syn keyword weirKey failures fall fallback family fast fields file first_byte
+syn keyword weirKey for format grace group half_close handshake hash_on health
 syn keyword weirKey heartbeat hold host idle include interval label level
 syn keyword weirKey lifetime limit linger listen listener listeners location
-syn keyword weirKey max_conns method misses mode name on on_down on_remove
-syn keyword weirKey on_up owner pid port preread protocol proxy_protocol
-syn keyword weirKey queue queue_max reload_timeout resolver return rise
-syn keyword weirKey routes send server_idle servers servers_max skip
-syn keyword weirKey slow_start source spill spread state status steps
-syn keyword weirKey timeout timeouts to ttl_max ttl_min type unsent upstream
-syn keyword weirKey upstreams uri user wait_up warn watchdog weight workers
+syn keyword weirKey max_conns max_for max_percent method misses mode name on
+syn keyword weirKey on_down on_remove on_up owner panic pid port preread
+syn keyword weirKey protocol proxy_protocol queue queue_max reload_timeout
+syn keyword weirKey resolver return rise routes send server_idle servers
+syn keyword weirKey servers_max skip slow_start source spill spread state status
+syn keyword weirKey steps timeout timeouts to ttl_max ttl_min type unsent
+syn keyword weirKey upstream upstreams uri user wait_up warn watchdog weight
+syn keyword weirKey window workers
 
 syn keyword weirBool true false
 syn match weirNumber "\<-\?\d\+\>"
