@@ -17,6 +17,10 @@
  * before the kernel is asked for news of everybody else. */
 #define ROUNDS 4
 
+/* Without a block for so long, somebody must go. */
+#define PRESSED_US 10000
+#define PRESS_MOST 16
+
 static const struct wr_backend *const backends[] = {
 #ifdef WR_HAVE_IO_URING
 	&wr_backend_uring,
@@ -408,10 +412,37 @@ wait_time(struct wr_loop *l, int wait_ms)
 
 	if (has_work(l))
 		return 0;
+	if (l->pressed_us != 0 && (wait_ms < 0 || wait_us > PRESSED_US)) {
+		wait_us = PRESSED_US;
+		wait_ms = PRESSED_US / 1000;
+	}
 	due_us = wr_wheel_wait(l);
 	if (due_us >= 0 && (wait_ms < 0 || due_us < wait_us))
 		return due_us;
 	return wait_ms < 0 ? -1 : wait_us;
+}
+
+/*
+ * Blocks that are only under way come back by themselves: give them time.  As
+ * long as it is not enough, twice as many must go each time: those who wait
+ * are served in turn, so one block in ten milliseconds is too few for many.
+ */
+static void
+press(struct wr_loop *l)
+{
+	if (l->stalled.head == NULL)
+		l->press_n = 1;
+	if (!wr_blocks_pressed(l)) {
+		l->pressed_us = 0;
+	} else if (l->pressed_us == 0) {
+		l->pressed_us = l->now_us;
+	} else if (l->now_us - l->pressed_us >= PRESSED_US) {
+		l->pressed_us = l->now_us;
+		for (unsigned i = 0; l->pressure != NULL && i < l->press_n; i++)
+			l->pressure(l, l->pressure_arg);
+		if (l->press_n < PRESS_MOST)
+			l->press_n *= 2;
+	}
 }
 
 static void
@@ -442,8 +473,7 @@ wr_loop_turn(struct wr_loop *l, int wait_ms)
 			break;
 	}
 	close_all(l);
-	if (l->pressure != NULL && wr_blocks_pressed(l))
-		l->pressure(l, l->pressure_arg);
+	press(l);
 	measure(l);
 }
 

@@ -185,9 +185,10 @@ void wr_loop_at_end(struct wr_loop *l, struct wr_hook *h);
 void wr_loop_hook_stop(struct wr_hook *h);
 
 /*
- * Buffers run out because readers are slow: called at most once a turn while
- * neither the pool nor the spill has room, so that the owner of sessions can
- * close the one that has been stalled longest.
+ * Buffers have run out, and for some milliseconds none came back although
+ * somebody waits for one: readers are slow, and the spill has no room for what
+ * they leave.  The owner of sessions can close the one that has been stalled
+ * longest, of those whose wr_send_pins().  Called again if that did not help.
  */
 void wr_loop_on_pressure(
     struct wr_loop *l, void (*fn)(struct wr_loop *l, void *arg), void *arg);
@@ -228,6 +229,8 @@ wr_must_check int wr_watch(
     struct wr_loop *l, struct wr_sock *k, enum wr_op_kind kind, wr_done_fn *fn);
 /* No effect on an operation that is not in flight. */
 void wr_cancel(struct wr_loop *l, struct wr_op *op);
+/* Does what is being sent lie in buffers of the pool? */
+bool wr_send_pins(const struct wr_sock *k);
 /* shutdown(SHUT_WR); nothing may be in flight outwards. */
 wr_must_check int wr_shutdown(struct wr_loop *l, struct wr_sock *k);
 /*

@@ -117,6 +117,8 @@ struct wr_loop {
 	struct wr_accepted *accepted; /* ring of accepted_size, a power of 2 */
 	uint32_t accepted_size, accepted_head, accepted_tail;
 	uint64_t now_us, now_ms;
+	uint64_t pressed_us;          /* since when blocks are missing, or 0 */
+	unsigned press_n;             /* calls when that is for too long */
 	struct sockaddr_storage peer; /* of the last accept */
 	void (*pressure)(struct wr_loop *l, void *arg);
 	void *pressure_arg;
@@ -237,8 +239,10 @@ int wr_tx_iov(const struct wr_tx *tx, struct iovec *iov, uint32_t max);
 /* The reader is slow, and no kernel holds the bytes: move them to the heap if
  * that helps the pool. */
 void wr_tx_spill(struct wr_loop *l, struct wr_tx *tx);
-/* Neither the pool nor the spill has room. */
+/* Somebody waits for a block, and none is free. */
 bool wr_blocks_pressed(const struct wr_loop *l);
+/* Who was given room may have left some of it: is it for those who wait? */
+void wr_blocks_offer(struct wr_loop *l);
 
 /* -- timer.c -- */
 

@@ -90,16 +90,11 @@ park(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
 /* -- Receive ------------------------------------------------------------- */
 
 static bool
-try_recv(
-    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+recv_into(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
+    struct wr_slice s, struct wr_done *d)
 {
-	struct wr_slice s;
 	ssize_t n;
 
-	if (!wr_room_get(l, op->want, &s)) {
-		wr_loop_stall(l, op);
-		return false;
-	}
 	do {
 		l->stats->syscalls++;
 		n = recv(k->fd, s.mem, s.len, MSG_DONTWAIT);
@@ -120,6 +115,22 @@ try_recv(
 	d->in = s;
 	d->flags = k->ready & WR_RD ? WR_HINT : 0;
 	return true;
+}
+
+static bool
+try_recv(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	struct wr_slice s;
+	bool done;
+
+	if (!wr_room_get(l, op->want, &s)) {
+		wr_loop_stall(l, op);
+		return false;
+	}
+	done = recv_into(l, k, op, s, d);
+	wr_blocks_offer(l);
+	return done;
 }
 
 static int

@@ -374,6 +374,22 @@ wr_blocks_pressed(const struct wr_loop *l)
 {
 	const struct wr_blocks *p = &l->blocks;
 
-	return l->stalled.head != NULL && p->n_free == 0 &&
-	       l->stats->spill_bytes + SMALL > p->spill_max;
+	return l->stalled.head != NULL && p->n_free == 0 && !p->came_home;
+}
+
+void
+wr_blocks_offer(struct wr_loop *l)
+{
+	struct wr_blocks *p = &l->blocks;
+
+	if (l->stalled.head != NULL &&
+	    (p->n_free > 0 || (p->cur != NULL && p->cur->used < p->cur->size)))
+		p->came_home = true;
+}
+
+bool
+wr_send_pins(const struct wr_sock *k)
+{
+	return k->out.kind == WR_OP_SEND && k->out.data != NULL &&
+	       holds_pool(k->out.data);
 }

@@ -77,7 +77,8 @@ on_turn_end(struct wr_loop *l, struct wr_hook *h)
 	}
 }
 
-/* Memory is short: end the session whose reader has been slow for longest. */
+/* Buffers are missing: end the session whose reader has kept some for
+ * longest. */
 static void
 on_pressure(struct wr_loop *l, void *arg)
 {
@@ -90,8 +91,10 @@ on_pressure(struct wr_loop *l, void *arg)
 		    wr_container_of(n, struct wr_session, link);
 
 		for (unsigned side = 0; side < 2; side++) {
-			ms = wr_relay_stalled_ms(l, wr_session_conn(s, side));
-			if (ms <= worst_ms)
+			struct wr_conn *c = wr_session_conn(s, side);
+
+			ms = wr_relay_stalled_ms(l, c);
+			if (ms <= worst_ms || !wr_send_pins(&c->sock))
 				continue;
 			worst = s;
 			worst_ms = ms;

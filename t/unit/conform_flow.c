@@ -365,7 +365,7 @@ when_all_is_full_somebody_is_told(void)
 	check_int(pressed, 0); /* nobody waits */
 	victims_n = n;
 	a_n = exhaust(l, a, a_peers);
-	check(pressed > 0);
+	until(l, pressed > 0);
 	check(wr_loop_stats(l)->no_buffers > 0);
 	for (int i = 0; i < a_n; i++) {
 		until(l, a[i].ins > 0);

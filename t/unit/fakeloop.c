@@ -451,6 +451,12 @@ wr_loop_hook_stop(struct wr_hook *h)
 	wr_list_remove(&h->link);
 }
 
+bool
+wr_send_pins(const struct wr_sock *k)
+{
+	return k->out.kind == WR_OP_SEND;
+}
+
 void
 wr_loop_on_pressure(
     struct wr_loop *l, void (*fn)(struct wr_loop *l, void *arg), void *arg)
