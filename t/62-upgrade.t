@@ -178,8 +178,8 @@ for my $signal ($Weir::SLOW ? 'SEGV' : (), 'KILL', 'STOP') {
 	$w->signal('USR2');
 	my $pid = heir($w);
 	$w->logged(qr/master\[$pid\]: .*is up/);
-	# The old ones have let go by now.
-	select undef, undef, undef, 1;
+	is(Weir::Load::harvest(Weir::Load::queue($WEB, 50)), '50 ok',
+	    'the new ones serve');
 	is(scalar $w->reload, '1', 'no reload while an upgrade runs')
 	    if $signal eq 'KILL';
 	kill $signal, $pid;

@@ -137,8 +137,12 @@ sub play
 	}
 	$_->{act}->($_, $_->{w}) for @cases;
 	if ($how eq 'they go on') {
-		# Long enough for whatever is to go wrong.
-		select undef, undef, undef, 0.8;
+		# Long enough for whatever is to go wrong: until they are
+		# missed.
+		for my $c (@cases) {
+			$c->{w}->logged(qr/has not turned/)
+			    unless ($c->{killed} // 0) == @{$c->{old}};
+		}
 		kill 'CONT', map { @{$_->{old}} } @cases;
 	}
 	check($_, $how) for @cases;

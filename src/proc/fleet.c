@@ -429,18 +429,23 @@ wr_fleet_deal(struct wr_reload *r, bool added)
 
 /* -- After a commit ----------------------------------------------------- */
 
-/* A draining worker that can be had back, or -1. */
+bool
+wr_fleet_can_return(const struct wr_reload *r, int slot)
+{
+	const struct wr_crew *c = &r->crew[slot];
+
+	return c->state == WR_CREW_DRAIN && c->role == WR_ROLE_WORKER &&
+	       c->epoch == r->epoch && c->halted_ms == 0;
+}
+
+/* One that is on the running value, or -1. */
 static int
 find_draining(const struct wr_reload *r)
 {
-	for (int i = 0; i < WR_FLEET_SLOTS; i++) {
-		const struct wr_crew *c = &r->crew[i];
-
-		if (c->state == WR_CREW_DRAIN && c->role == WR_ROLE_WORKER &&
-		    c->generation == r->generation && c->epoch == r->epoch &&
-		    c->halted_ms == 0)
+	for (int i = 0; i < WR_FLEET_SLOTS; i++)
+		if (wr_fleet_can_return(r, i) &&
+		    r->crew[i].generation == r->generation)
 			return i;
-	}
 	return -1;
 }
 

@@ -16,9 +16,10 @@
 struct wr_act *wr_reload_act(struct wr_reload *r, enum wr_act_kind kind);
 void wr_reload_tell(struct wr_reload *r, enum wr_act_kind kind, int slot);
 struct wr_act *wr_reload_answer(
-    struct wr_reload *r, uint64_t ticket, enum wr_no why, int slot);
-/* End the transaction that runs, if any, without effect. */
-void wr_reload_abort(struct wr_reload *r, enum wr_no why, int slot);
+    struct wr_reload *r, uint64_t ticket, enum wr_no why, int seat);
+/* End the transaction that runs, if any, without effect; `seat` is whose fault
+ * it was, or -1. */
+void wr_reload_abort(struct wr_reload *r, enum wr_no why, int seat);
 /* Nothing runs: begin what waits. */
 void wr_reload_idle(struct wr_reload *r);
 /* Ask a process to prepare `generation`. */
@@ -38,6 +39,8 @@ void wr_fleet_gone(struct wr_reload *r, int slot);
 void wr_fleet_hung(struct wr_reload *r, int slot);
 /* A value was committed: fill and clear seats, deal, drain who leaves. */
 void wr_fleet_resize(struct wr_reload *r);
+/* Drains, and could be a worker again. */
+bool wr_fleet_can_return(const struct wr_reload *r, int slot);
 /* Who accepts where; `added`: those who keep a shard hear of new addresses. */
 void wr_fleet_deal(struct wr_reload *r, bool added);
 void wr_fleet_drain(struct wr_reload *r, int slot);

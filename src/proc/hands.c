@@ -377,7 +377,6 @@ tell_undrain(struct wr_master *m, const struct wr_act *a)
 static void
 answer(struct wr_master *m, const struct wr_act *a)
 {
-	const struct wr_child *c = wr_crew_get(m, a->slot);
 	struct wr_text lines = { 0 };
 	uint64_t ms = now_ms() - m->begun_ms;
 
@@ -393,9 +392,12 @@ answer(struct wr_master *m, const struct wr_act *a)
 	}
 	if (a->why <= WR_NO_FORK)
 		wr_text_add(&lines, m->errors.p, m->errors.len);
+	if (a->seat == WR_SEAT_CONTROL)
+		wr_text_puts(&lines, "control: ");
+	else if (a->seat >= 0)
+		wr_text_printf(&lines, "worker %d: ", a->seat);
 	if (a->why != WR_NO_BUILD && a->why != WR_NO_BIND)
-		wr_text_printf(&lines, "%s%s%s\n", c != NULL ? c->name : "",
-		    c != NULL ? ": " : "", wr_no_text(a->why));
+		wr_text_printf(&lines, "%s\n", wr_no_text(a->why));
 	wr_text_puts(&lines, m->up ? "nothing was changed\n" : "");
 	wr_master_complain(m, (struct wr_str){ lines.p, lines.len });
 	wr_ask_answer(

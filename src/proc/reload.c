@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "proc/fleet.h"
-#include "proxy/stats.h"
 
 /* How long a commit that needs more workers waits for draining ones, which
  * can be had back, to be on the new value. */
@@ -21,7 +20,7 @@ wr_reload_act(struct wr_reload *r, enum wr_act_kind kind)
 
 	assert(r->tail - r->head < WR_ACTS_MAX);
 	r->tail++;
-	*a = (struct wr_act){ .kind = kind, .slot = -1 };
+	*a = (struct wr_act){ .kind = kind, .slot = -1, .seat = -1 };
 	return a;
 }
 
@@ -37,13 +36,13 @@ wr_reload_tell(struct wr_reload *r, enum wr_act_kind kind, int slot)
 }
 
 struct wr_act *
-wr_reload_answer(struct wr_reload *r, uint64_t ticket, enum wr_no why, int slot)
+wr_reload_answer(struct wr_reload *r, uint64_t ticket, enum wr_no why, int seat)
 {
 	struct wr_act *a = wr_reload_act(r, WR_ACT_ANSWER);
 
 	a->ticket = ticket;
 	a->why = why;
-	a->slot = slot;
+	a->seat = seat;
 	return a;
 }
 
@@ -85,20 +84,20 @@ wr_reload_idle(struct wr_reload *r)
 
 /* The end of a transaction, either way. */
 static void
-finish(struct wr_reload *r, enum wr_no why, int slot)
+finish(struct wr_reload *r, enum wr_no why, int seat)
 {
 	for (int k = 0; k < WR_SEATS; k++) {
 		r->seat[k].must = false;
 		r->seat[k].deaths = 0;
 	}
-	(void)wr_reload_answer(r, r->ticket, why, slot);
+	(void)wr_reload_answer(r, r->ticket, why, seat);
 	r->ticket = 0;
 	r->candidate = 0;
 	r->state = WR_RELOAD_IDLE;
 }
 
 void
-wr_reload_abort(struct wr_reload *r, enum wr_no why, int slot)
+wr_reload_abort(struct wr_reload *r, enum wr_no why, int seat)
 {
 	uint64_t generation = r->candidate;
 
@@ -117,7 +116,7 @@ wr_reload_abort(struct wr_reload *r, enum wr_no why, int slot)
 		}
 	}
 	wr_reload_act(r, WR_ACT_ABORT)->generation = generation;
-	finish(r, why, slot);
+	finish(r, why, seat);
 	if (r->generation == 0)
 		wr_end_stop(r, 1);
 	else
@@ -238,13 +237,10 @@ draining_wait(const struct wr_reload *r)
 		return false;
 	if (r->next.replace || r->now >= r->prepare_ms + DRAINING_WAIT_MS)
 		return false;
-	for (int i = 0; i < WR_FLEET_SLOTS; i++) {
-		const struct wr_crew *c = &r->crew[i];
-
-		if (c->state == WR_CREW_DRAIN && c->role == WR_ROLE_WORKER &&
-		    c->epoch == r->epoch && c->asked == r->candidate)
+	for (int i = 0; i < WR_FLEET_SLOTS; i++)
+		if (r->crew[i].asked == r->candidate &&
+		    wr_fleet_can_return(r, i))
 			return true;
-	}
 	return false;
 }
 
@@ -269,11 +265,11 @@ look(struct wr_reload *r)
 		if (!wr_fleet_has_seat(r, k))
 			continue;
 		if (r->seat[k].deaths >= 2) {
-			wr_reload_abort(r, WR_NO_DIED, r->seat[k].slot);
+			wr_reload_abort(r, WR_NO_DIED, k);
 			return;
 		}
 		if (is_silent(r, k)) {
-			wr_reload_abort(r, WR_NO_SILENT, r->seat[k].slot);
+			wr_reload_abort(r, WR_NO_SILENT, k);
 			return;
 		}
 		wait |= seat_waits(r, k);
@@ -353,7 +349,7 @@ on_refused(struct wr_reload *r, const struct wr_event *e)
 	c->asked = 0;
 	if (r->state == WR_RELOAD_PREPARE && e->generation == r->candidate) {
 		if (seat >= 0 && r->seat[seat].slot == e->slot)
-			wr_reload_abort(r, WR_NO_PROCESS, e->slot);
+			wr_reload_abort(r, WR_NO_PROCESS, seat);
 		return;
 	}
 	/* It cannot do what the others do already; start afresh. */
@@ -599,9 +595,9 @@ static const char *const NOS[] = {
 	[WR_NO_NONE] = "done",
 	[WR_NO_BUILD] = "the configuration was refused",
 	[WR_NO_BIND] = "an address cannot be had",
-	[WR_NO_PROCESS] = "a process refused it",
-	[WR_NO_DIED] = "a process died twice while it got ready",
-	[WR_NO_SILENT] = "a process did not answer within reload_timeout",
+	[WR_NO_PROCESS] = "refused it",
+	[WR_NO_DIED] = "died twice while it got ready",
+	[WR_NO_SILENT] = "did not answer within reload_timeout",
 	[WR_NO_FORK] = "a process could not be forked",
 	[WR_NO_UPGRADE] = "an upgrade runs",
 	[WR_NO_STOPPING] = "weir is stopping",

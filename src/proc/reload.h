@@ -121,7 +121,9 @@ enum wr_act_kind {
 	WR_ACT_TELL_STOP,
 	WR_ACT_KILL, /* send `signo` */
 
-	/* Answer all who wait for `ticket`; `why` is WR_NO_NONE for success. */
+	/* Answer all who wait for `ticket`; `why` is WR_NO_NONE for success;
+	 * `seat`: whose fault it was, a worker's number or WR_SEAT_CONTROL,
+	 * or -1. */
 	WR_ACT_ANSWER,
 	/* Started: everybody accepts (tell the parent, the service manager). */
 	WR_ACT_UP,
@@ -145,9 +147,9 @@ enum wr_no {
 	WR_NO_NONE,
 	WR_NO_BUILD,    /* the caller has the errors */
 	WR_NO_BIND,     /* the caller has the errors */
-	WR_NO_PROCESS,  /* the process in `slot` said why not */
-	WR_NO_DIED,     /* `slot` died twice while asked */
-	WR_NO_SILENT,   /* `slot` did not answer in time */
+	WR_NO_PROCESS,  /* a process said why not */
+	WR_NO_DIED,     /* one died twice while asked */
+	WR_NO_SILENT,   /* one did not answer in time */
 	WR_NO_FORK,     /* the first processes could not be forked */
 	WR_NO_UPGRADE,  /* not while an upgrade runs */
 	WR_NO_STOPPING, /* weir is about to end */
@@ -158,6 +160,7 @@ enum wr_no {
 struct wr_act {
 	enum wr_act_kind kind;
 	int slot;
+	int seat;
 	uint32_t role;
 	uint32_t index;
 	uint32_t shard; /* or WR_SHARD_SHARED, WR_SHARD_CONTROL */
