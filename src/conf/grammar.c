@@ -398,6 +398,7 @@ setting(struct wr_in *in, struct wr_open *o, char c)
 {
 	struct wr_lex *x = &in->x;
 	char here[WR_LEX_HERE];
+	int64_t num;
 	uint32_t line = x->line;
 	const char *from = x->p;
 	struct wr_str name = wr_lex_name(x);
@@ -405,6 +406,12 @@ setting(struct wr_in *in, struct wr_open *o, char c)
 	if (!wr_name_ok(name)) {
 		x->p = from;
 		return no_name(in, o, c);
+	}
+	/* To libconfig these are values, wherever they stand. */
+	if (wr_word_value(name, &num) == WR_W_BOOL) {
+		wr_lex_stop(
+		    x, line, "\"%.*s\" cannot be a name", WR_STR_ARG(name));
+		return false;
 	}
 	if (!equals(in, name))
 		return false;
