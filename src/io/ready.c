@@ -365,16 +365,16 @@ wr_ready_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 }
 
 /*
- * Several processes accept here and the kernel wakes one.  If that was us just
- * before we go, nobody else knows of who waits.
+ * Several processes accept here and the kernel may have woken us alone, just
+ * before we go: so whoever it was for is taken along.
  */
 static void
-accept_rest(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+accept_last(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
-	int fd;
+	int fd = accept4(k->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-	while (!k->closing && (fd = accept4(k->fd, NULL, NULL,
-				   SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+	l->stats->syscalls++;
+	if (fd >= 0)
 		wr_loop_post_fd(l, op, fd);
 }
 
@@ -383,8 +383,9 @@ wr_ready_cancel(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	if (l->be->unwant != NULL)
 		l->be->unwant(l, k, op);
-	if (op->kind == WR_OP_ACCEPT && op->flags & WR_OPF_SHARED)
-		accept_rest(l, k, op);
+	if (op->kind == WR_OP_ACCEPT && op->flags & WR_OPF_SHARED &&
+	    !k->closing)
+		accept_last(l, k, op);
 	wr_loop_post(l, op, -ECANCELED);
 }
 

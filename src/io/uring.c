@@ -349,39 +349,6 @@ accept_one(struct wr_loop *l, struct wr_sock *k)
 	return fd >= 0 ? fd : -errno;
 }
 
-/*
- * The kernel wakes one of those who accept here.  If it was us just before we
- * went, the others sleep on until another client comes: so nobody may wait
- * when we go.
- */
-static bool
-somebody_waits(struct wr_loop *l, struct wr_sock *k)
-{
-	struct pollfd p = { .fd = k->fd, .events = POLLIN };
-
-	l->stats->syscalls++;
-	return poll(&p, 1, 0) > 0 && p.revents == POLLIN;
-}
-
-static void
-accept_cancelled(
-    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int res)
-{
-	int fd;
-
-	if (op->flags & WR_OPF_SHARED) {
-		/* The socket does not block. */
-		while (!k->closing && (fd = accept_one(l, k)) >= 0)
-			wr_loop_post_fd(l, op, fd);
-	} else if ((res >= 0 || res == -ECANCELED) && !k->closing &&
-		   somebody_waits(l, k)) {
-		arm_accept(l, k, op);
-		uring_cancel(l, k, op);
-		return;
-	}
-	wr_loop_post(l, op, -ECANCELED);
-}
-
 static void
 accept_done(
     struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int res, bool more)
@@ -395,7 +362,7 @@ accept_done(
 	if (more)
 		return;
 	if (cancelled)
-		accept_cancelled(l, k, op, res);
+		wr_loop_post(l, op, -ECANCELED);
 	else if (res >= 0 || accept_goes_on(res))
 		arm_accept(l, k, op);
 	else

@@ -353,6 +353,10 @@ tell_prepare(struct wr_master *m, const struct wr_act *a)
 static void
 tell_drain(struct wr_master *m, const struct wr_act *a)
 {
+	/* Nobody else will accept: first let nobody in who would be reset. */
+	if (m->reload.end != WR_END_NO && m->reload.heir == WR_HEIR_NONE &&
+	    !m->elder)
+		wr_listens_refuse(m->listens);
 	tell(m, a, WR_MSG_DRAIN);
 	wr_listens_leave(m->listens, a->slot);
 }

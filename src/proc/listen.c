@@ -348,6 +348,18 @@ wr_listens_shut_done(
 }
 
 void
+wr_listens_refuse(struct wr_listens *ls)
+{
+	wr_list_each (n, &ls->addresses) {
+		struct wr_address *a = address_of(n);
+
+		/* What is inherited lives on without us, and so would this. */
+		for (uint32_t i = 0; i < a->n && a->foreign < 0; i++)
+			(void)!wr_sock_refuse_new(a->port[i].fd);
+	}
+}
+
+void
 wr_listens_leave(struct wr_listens *ls, int slot)
 {
 	wr_list_each (n, &ls->addresses) {

@@ -78,6 +78,8 @@ void wr_listens_shut(struct wr_listens *ls, int slot, uint32_t shard);
 /* `slot` has let go of one socket. */
 void wr_listens_shut_done(
     struct wr_listens *ls, int slot, const char *text, uint32_t shard);
+/* The end has begun: nobody new is let in, who is under way still is. */
+void wr_listens_refuse(struct wr_listens *ls);
 /* `slot` was told to let go of everything (it drains), and will. */
 void wr_listens_leave(struct wr_listens *ls, int slot);
 /* It has: it is dead. */

@@ -14,8 +14,12 @@
 /* How long to wait for a descriptor if none of ours comes back before. */
 #define ERROR_MS 200
 
+/* A door that shuts serves who has come in already, but not for ever. */
+#define WAITING_MS 1000
+#define LOOK_MS    10
+
 static wr_done_fn on_accept;
-static wr_timer_fn on_error_over;
+static wr_timer_fn on_error_over, on_look;
 static wr_close_fn on_closed;
 
 static const struct wr_listener_conf *
@@ -29,6 +33,20 @@ conf_of(const struct wr_gen *g, uint32_t cell)
 	return NULL;
 }
 
+/* Somebody the kernel has let in is still to be accepted. */
+static bool
+is_awaited(struct wr_door *door)
+{
+	struct wr_proxy *px = door->px;
+
+	if (px->hold != 0 || px->drain == WR_DRAIN_CUT ||
+	    wr_loop_now(px->loop) >= door->until_ms ||
+	    wr_sock_queued(door->sock.fd) <= 0)
+		return false;
+	wr_timer_set(px->loop, &door->timer, LOOK_MS, on_look);
+	return true;
+}
+
 /* Accept, stop accepting, or close: as things are. */
 static void
 arm(struct wr_door *door)
@@ -37,7 +55,8 @@ arm(struct wr_door *door)
 	bool accepts = door->sock.in.kind != WR_OP_NONE;
 	int err;
 
-	if (door->sock.closing)
+	if (door->sock.closing ||
+	    (door->shutting && accepts && is_awaited(door)))
 		return;
 	if (door->shutting && !accepts) {
 		wr_close(px->loop, &door->sock, on_closed);
@@ -53,6 +72,24 @@ arm(struct wr_door *door)
 			wr_doors_hold(px, WR_HOLD_ERROR, true);
 		}
 	}
+}
+
+static void
+on_look(struct wr_loop *l, struct wr_timer *t)
+{
+	(void)l;
+	arm(wr_container_of(t, struct wr_door, timer));
+}
+
+/* It stays for those who wait. */
+static void
+shut(struct wr_door *door)
+{
+	if (door->shutting)
+		return;
+	door->shutting = true;
+	door->until_ms = wr_loop_now(door->px->loop) + WAITING_MS;
+	arm(door);
 }
 
 static void
@@ -137,8 +174,8 @@ on_closed(struct wr_loop *l, struct wr_sock *k)
 	void (*done)(void *arg) = door->done;
 	void *arg = door->done_arg;
 
-	(void)l;
 	wr_list_remove(&door->link);
+	wr_timer_stop(l, &door->timer);
 	wr_gen_put(&door->gen);
 	free(door->text);
 	free(door);
@@ -207,10 +244,9 @@ wr_proxy_shut(struct wr_proxy *px, const char *text, uint32_t shard,
 		if (door->shutting || door->shard != shard ||
 		    strcmp(door->text, text) != 0)
 			continue;
-		door->shutting = true;
 		door->done = done;
 		door->done_arg = arg;
-		arm(door);
+		shut(door);
 		return;
 	}
 	if (done != NULL)
@@ -221,10 +257,7 @@ void
 wr_doors_shut(struct wr_proxy *px)
 {
 	wr_list_each_safe (n, &px->doors) {
-		struct wr_door *door = wr_container_of(n, struct wr_door, link);
-
-		door->shutting = true;
-		arm(door);
+		shut(wr_container_of(n, struct wr_door, link));
 	}
 }
 

@@ -539,6 +539,13 @@ wr_sock_heartbeat(
 }
 
 int
+wr_sock_queued(int fd)
+{
+	(void)fd;
+	return 0;
+}
+
+int
 wr_sock_user_timeout(int fd, unsigned ms)
 {
 	heartbeat.fd = fd;

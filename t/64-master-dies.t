@@ -1,0 +1,128 @@
+#!/usr/bin/perl
+# SPDX-License-Identifier: BSD-2-Clause
+# The master is killed: its children serve on, can be told to end, and a new
+# weir says who is in its way.
+use strict;
+use warnings;
+use lib 't/lib';
+use Weir::Net;
+use Test::More;
+use Weir;
+use Weir::Peer;
+
+my $echo = Weir::Peer->echo;
+my $addr = '127.0.0.1:7640';
+
+sub start
+{
+	return Weir->start(workers => 2, conf => <<"EOT", @_);
+upstreams = { app = { servers = "@{[$echo->addr]}"; }; };
+listeners = { web = { listen = "$addr"; upstream = "app"; }; };
+EOT
+}
+
+# Weir.pm waits for nobody whose master has gone.
+sub wait_for
+{
+	my ($what, $code) = @_;
+	my $end = Weir::now() + $Weir::PATIENCE;
+
+	until ($code->()) {
+		die "waited for $what\n" if Weir::now() > $end;
+		select undef, undef, undef, 0.005;
+	}
+}
+
+sub logged
+{
+	my ($w, $pattern) = @_;
+
+	wait_for("a line like $pattern", sub { $w->log =~ $pattern });
+}
+
+sub answers
+{
+	my $c = Weir::dial($addr, try => 1) // return 'refused';
+	Weir::put($c, 'x') or return 'reset';
+	return 'time-out' unless Weir::readable($c, 5);
+	my $got = Weir::get($c, 1);
+	return $got eq 'x' ? 'ok' : 'reset';
+}
+
+# The worker that has the session of this connection.
+sub owner
+{
+	my ($c) = @_;
+	my $port = $c->sockport;
+	my ($pid) = `ss -tnpH dst 127.0.0.1:$port` =~ /pid=(\d+)/;
+
+	return $pid // 0;
+}
+
+sub count
+{
+	my %n;
+
+	$n{answers()}++ for 1 .. $_[0];
+	return join ' ', map { "$_=$n{$_}" } sort keys %n;
+}
+
+my $w = start();
+my $old = Weir::dial($addr);
+is(Weir::chat($old, 'x', 1), 'x', 'a session is there');
+my @workers = $w->workers;
+my ($control) = $w->pids('control');
+$w->signal('KILL');
+is($w->ended, 'signal 9', 'the master is killed');
+logged($w, qr/worker \d\[$_\]: the master is gone; serving on/) for @workers;
+is(count(50), 'ok=50', 'fifty more are served');
+is(Weir::chat($old, 'y', 1), 'y', 'and the one that was there');
+
+# Nobody takes its place by accident.
+my ($st, $out, $err) = Weir::run('-c', $w->{conf}, '-p', $w->{dir});
+is($st, 1, 'a new weir is refused');
+like($err, qr/master is gone still serve:.*\b$_\b/, "and names $_")
+    for @workers, $control;
+is(count(10), 'ok=10', 'they still serve');
+($st, $out, $err) = $w->ask('reload');
+is($st, 1, 'a reload finds nobody');
+like($err, qr/the master is gone/, 'and says so');
+
+# A new master beside what is left.
+($st, $out, $err) = Weir::run('-d', '--beside', '-c', $w->{conf});
+is($st, 0, '--beside: a new one starts') or diag($err);
+is(count(20), 'ok=20', 'and all are served');
+is(($w->ask('status'))[0], 0, 'it is the one that answers');
+is(($w->ask('quit'))[0], 0, 'and can be told to quit');
+wait_for('it to end', sub { !-e "$w->{dir}/weir.pid.sock" });
+is(count(20), 'ok=20', 'the old ones serve on');
+
+# One worker dies, too: what it owned is refused, nothing hangs.
+my ($spare) = grep { my $p = $_; $p != owner($old) } @workers;
+kill 'KILL', $spare;
+wait_for('it to be gone', sub { !kill 0, $spare });
+unlike(count(40), qr/time-out/, 'no time-out when a worker dies then');
+
+# They are told to end, and take the time they need.
+($st, $out, $err) = $w->ask('quit');
+is($st, 0, 'quit reaches the orphans');
+like($err, qr/2 of its processes were told to quit/, 'both of them');
+wait_for('new ones to be refused', sub { answers() eq 'refused' });
+is(Weir::chat($old, 'z', 1), 'z', 'a worker with a session drains');
+close $old;
+wait_for('all to end', sub { !$w->processes });
+is_deeply([$w->remains], [], 'nothing is left');
+$w->finish;
+
+# Stop is at once.
+$w = start();
+$old = Weir::dial($addr);
+Weir::chat($old, 'x', 1);
+$w->signal('KILL');
+$w->ended;
+logged($w, qr/the master is gone/);
+is(($w->ask('stop'))[0], 0, 'stop reaches orphans, too');
+is(Weir::get($old), '', 'sessions are cut');
+wait_for('all to end', sub { !$w->processes });
+$w->finish;
+done_testing();
