@@ -59,12 +59,15 @@ struct uring {
 	struct wr_ring ring;
 	struct wr_bufs bufs[GROUPS];
 	uint32_t in_flight;
-	uint64_t counted_ms; /* threads were counted then */
+	uint64_t counted_ms;   /* threads were counted then */
+	uint64_t crowded_turn; /* the last with many sends */
 };
 
 /* -- Requests ------------------------------------------------------------ */
 
 static void reap(struct wr_loop *l, struct uring *u);
+static void
+send_done(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int res);
 
 static struct io_uring_sqe *
 get_sqe(struct wr_loop *l, struct uring *u)
@@ -156,6 +159,38 @@ arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, bool polled)
 	start(u, sqe, op);
 }
 
+/*
+ * One or two sends are cheaper as calls: done at once, they need no other
+ * turn, and the receive that follows rides along with this one.
+ */
+static bool
+few_sends(struct wr_loop *l, struct uring *u)
+{
+	if (l->sends.head != NULL && l->sends.head->next != NULL)
+		u->crowded_turn = l->stats->turns;
+	return u->crowded_turn != l->stats->turns;
+}
+
+static void
+send_now(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	const struct wr_tx *tx = op->data;
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	struct iovec iov[WR_IOV];
+	struct msghdr msg = { .msg_iov = iov };
+	ssize_t n;
+
+	if (op->flags & WR_OPF_MORE)
+		flags |= MSG_MORE;
+	msg.msg_iovlen = (size_t)wr_tx_iov(tx, iov, l->chop);
+	l->stats->syscalls++;
+	if (msg.msg_iovlen == 1)
+		n = send(k->fd, iov[0].iov_base, iov[0].iov_len, flags);
+	else
+		n = sendmsg(k->fd, &msg, flags);
+	send_done(l, k, op, n >= 0 ? (int)n : -errno);
+}
+
 static void
 arm_poll(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, unsigned mask)
 {
@@ -233,7 +268,10 @@ uring_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 		    !(k->ready & TRY) || (op->flags & WR_OPF_COLD) != 0);
 		return 0;
 	case WR_OP_SEND:
-		arm_send(l, k, op, false);
+		if (few_sends(l, l->priv))
+			send_now(l, k, op);
+		else
+			arm_send(l, k, op, false);
 		return 0;
 	case WR_OP_READABLE:
 		arm_poll(l, k, op, POLLIN | POLLRDHUP);
