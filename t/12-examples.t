@@ -41,6 +41,7 @@ mkdir "$dir/html";
 Weir::spew("$dir/html/5xx.html", '<p>sorry</p>');
 for my $i (0 .. $#all) {
 	(my $text = $all[$i]) =~ s{/run/secrets/}{};
+	$text =~ s/\\e/\\/g;    # mdoc's backslash
 	Weir::spew("$dir/label", "a label\n");
 	Weir::spew("$dir/$i.conf", $text);
 	my $said = qx('$Weir::PROGRAM' -t -c '$dir/$i.conf' 2>&1);
