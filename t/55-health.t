@@ -172,7 +172,9 @@ EOT
 	}
 	is($good, 2, 'up after `rise` good checks');
 	@got = map { fetch($w) } 1 .. 10;
-	is(scalar(grep { /one$/ } @got), 5, 'and serves its part');
+	# Each worker takes turns by itself.
+	my $part = grep { /one$/ } @got;
+	ok($part >= 3 && $part <= 7, "and serves its part, $part of 10");
 
 	$w->mark;
 	is(scalar($w->reload($conf =~ s{/ready}{/other}r)), 0, 'another uri');

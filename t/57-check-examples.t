@@ -188,7 +188,16 @@ SKIP: {
 	run($log, "$bin/initdb", '-D', "$dir/a", qw(-N -A trust -U weir)) or
 	    skip 'initdb does not run here: ' . Weir::slurp($log), 8;
 	daemon('a', $log, @run, '-D', "$dir/a", '-p', $a);
-	open_port($a) or die Weir::slurp($log);
+	my $ready = sub {
+		my ($port) = @_;
+		my $end = Weir::now() + $Weir::PATIENCE;
+		until (run($log, "$bin/pg_isready", '-q', '-h', '127.0.0.1',
+		    '-p', $port)) {
+			die Weir::slurp($log) if Weir::now() > $end;
+			Weir::readable($never, 0.02);
+		}
+	};
+	$ready->($a);
 	my $end = Weir::now() + $Weir::PATIENCE;
 	until (run($log, "$bin/pg_basebackup", qw(-h 127.0.0.1 -U weir -R -c
 	    fast -X stream), '-p', $a, '-D', "$dir/b")) {
@@ -196,6 +205,7 @@ SKIP: {
 		die Weir::slurp($log) if Weir::now() > $end;
 	}
 	daemon('b', $log, @run, '-D', "$dir/b", '-p', $b);
+	$ready->($b);
 	my $w = Weir->start(listen => [map { Weir::listener() } 1 .. 2],
 	    conf => example('postgres.conf', '10.0.0.5:5432' => "127.0.0.1:$a",
 		'10.0.0.6:5432' => "127.0.0.1:$b", '*:5432' => 'fd:3',
