@@ -287,10 +287,12 @@ SKIP: {
 			accept => sub { $_[0]->put($_[1], $greeting) },
 			data => sub {
 				my ($p, $c, $bytes) = @_;
-				$p->put($c, $bytes =~ /^EHLO/ ?
+				$c->{line} .= $bytes;
+				return if $c->{line} !~ s/^(\w+).*\r\n//;
+				$p->put($c, $1 eq 'EHLO' ?
 				    "250-mx\r\n250 SIZE 1000\r\n" :
 				    "221 bye\r\n");
-				$p->end($c) if $bytes =~ /^QUIT/;
+				$p->end($c) if $1 eq 'QUIT';
 			},
 			eof => sub { $_[0]->end($_[1]) },
 		});
