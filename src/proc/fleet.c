@@ -143,7 +143,7 @@ wr_fleet_forked(struct wr_reload *r, const struct wr_event *e)
 	seat->fork_ms = 0;
 	/* Much may have changed since FORK was said. */
 	if (!wr_fleet_has_seat(r, k) || seat->next >= 0 ||
-	    r->end != WR_END_NO) {
+	    r->end > WR_END_CLOSE) {
 		wr_fleet_stop(r, e->slot);
 		return;
 	}
@@ -504,7 +504,8 @@ wr_fleet_resize(struct wr_reload *r)
 static void
 replace_one(struct wr_reload *r)
 {
-	if (r->state != WR_RELOAD_IDLE || r->heir != WR_HEIR_NONE)
+	if (r->state != WR_RELOAD_IDLE || r->heir != WR_HEIR_NONE ||
+	    r->end != WR_END_NO)
 		return;
 	for (int k = 0; k < WR_SEATS; k++)
 		if (r->seat[k].next >= 0 ||
@@ -528,7 +529,7 @@ fork_due(struct wr_reload *r)
 {
 	bool may = r->generation != 0 || r->state == WR_RELOAD_PREPARE;
 
-	if (!may || r->end != WR_END_NO || r->heir == WR_HEIR_DONE)
+	if (!may || r->end > WR_END_CLOSE || r->heir == WR_HEIR_DONE)
 		return;
 	for (int k = 0; k < WR_SEATS; k++) {
 		struct wr_seat *seat = &r->seat[k];
@@ -586,7 +587,7 @@ seat_due(const struct wr_reload *r, int k)
 {
 	const struct wr_seat *seat = &r->seat[k];
 	uint64_t t = UINT64_MAX;
-	bool forks = r->end == WR_END_NO && r->heir != WR_HEIR_DONE &&
+	bool forks = r->end <= WR_END_CLOSE && r->heir != WR_HEIR_DONE &&
 		     (r->generation != 0 || r->state == WR_RELOAD_PREPARE);
 
 	if (!wr_fleet_has_seat(r, k))

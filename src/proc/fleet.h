@@ -63,6 +63,7 @@ void wr_heir_event(struct wr_reload *r, enum wr_event_kind kind);
 /* The first value of a new binary was committed. */
 void wr_heir_started(struct wr_reload *r);
 void wr_end_quit(struct wr_reload *r);
+void wr_end_closed(struct wr_reload *r);
 void wr_end_stop(struct wr_reload *r, int status);
 void wr_end_winch(struct wr_reload *r);
 void wr_heir_run(struct wr_reload *r);

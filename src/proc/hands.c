@@ -353,10 +353,6 @@ tell_prepare(struct wr_master *m, const struct wr_act *a)
 static void
 tell_drain(struct wr_master *m, const struct wr_act *a)
 {
-	/* Nobody else will accept: first let nobody in who would be reset. */
-	if (m->reload.end != WR_END_NO && m->reload.heir == WR_HEIR_NONE &&
-	    !m->elder)
-		wr_listens_refuse(m->listens);
 	tell(m, a, WR_MSG_DRAIN);
 	wr_listens_leave(m->listens, a->slot);
 }
@@ -574,6 +570,9 @@ wr_hands_do(struct wr_master *m, const struct wr_act *a)
 		break;
 	case WR_ACT_LISTEN:
 		wr_listens_live(m->listens, a->shard);
+		break;
+	case WR_ACT_RETIRE:
+		wr_listens_retire(m->listens, wr_loop_now(m->loop));
 		break;
 	case WR_ACT_ANSWER:
 		answer(m, a);

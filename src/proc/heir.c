@@ -3,19 +3,22 @@
 #include <assert.h>
 #include <signal.h>
 
+#include "conf/key.h"
 #include "proc/fleet.h"
 #include "proxy/stats.h"
 
 #define PROBATION_MS 5000
 /* A new binary whose workers are not all there gets so much more. */
 #define RESPITE_MS 5000
+/* Who is waiting to be accepted at the end is waited for no longer. */
+#define CLOSE_MS 60000
 /* What the old one adds, so that the new one's word comes first. */
 #define PATIENCE_MS 2000
 
 bool
 wr_heir_accepts(const struct wr_reload *r)
 {
-	return r->end <= WR_END_GRACE && r->heir != WR_HEIR_PROBATION &&
+	return r->end <= WR_END_CLOSE && r->heir != WR_HEIR_PROBATION &&
 	       r->heir != WR_HEIR_DONE;
 }
 
@@ -91,6 +94,23 @@ end_drain(struct wr_reload *r)
 {
 	r->end = WR_END_DRAIN;
 	everybody(r, drain_workers);
+}
+
+static void
+end_close(struct wr_reload *r)
+{
+	r->end = WR_END_CLOSE;
+	r->end_ms = r->now + CLOSE_MS;
+	if (r->plan.drain_ms != WR_OFF && r->plan.drain_ms < CLOSE_MS)
+		r->end_ms = r->now + r->plan.drain_ms;
+	wr_reload_act(r, WR_ACT_RETIRE);
+}
+
+void
+wr_end_closed(struct wr_reload *r)
+{
+	if (r->end == WR_END_CLOSE)
+		end_drain(r);
 }
 
 static void
@@ -217,7 +237,7 @@ wr_end_quit(struct wr_reload *r)
 		r->end = WR_END_GRACE;
 		r->end_ms = r->now + r->plan.grace_ms;
 		end_begin(r);
-	} else if (r->end == WR_END_GRACE) {
+	} else if (r->end == WR_END_GRACE || r->end == WR_END_CLOSE) {
 		r->end_ms = r->now;
 	}
 }
@@ -277,6 +297,8 @@ void
 wr_heir_run(struct wr_reload *r)
 {
 	if (r->end == WR_END_GRACE && r->now >= r->end_ms)
+		end_close(r);
+	else if (r->end == WR_END_CLOSE && r->now >= r->end_ms)
 		end_drain(r);
 	if (r->end >= WR_END_DRAIN)
 		exit_if_alone(r);
@@ -292,7 +314,7 @@ wr_heir_run(struct wr_reload *r)
 uint64_t
 wr_heir_due(const struct wr_reload *r)
 {
-	if (r->end == WR_END_GRACE)
+	if (r->end == WR_END_GRACE || r->end == WR_END_CLOSE)
 		return r->end_ms;
 	if (r->heir == WR_HEIR_EXEC || r->heir == WR_HEIR_PROBATION)
 		return r->heir_ms;

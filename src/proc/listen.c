@@ -11,13 +11,15 @@
 #include "io/sock.h"
 #include "proc/listens.h"
 
-#define LOOK_MS  250  /* how often those that retire are looked at */
+#define LOOK_MS  50   /* how often those that retire are looked at */
 #define QUIET_MS 3000 /* nobody was waiting for so long: close */
 /* The same if a wider address takes its clients: those turned away come again
  * after a second, and find that one. */
 #define COVERED_MS 500
-#define LEAVE_MS   2000 /* for processes to let go */
-#define RETRY_MS   1000 /* listen() failed */
+/* And if we end: whoever has begun a handshake is in by then. */
+#define END_MS   200
+#define LEAVE_MS 2000 /* for processes to let go */
+#define RETRY_MS 1000 /* listen() failed */
 
 static struct wr_address *
 address_of(struct wr_list *n)
@@ -348,18 +350,6 @@ wr_listens_shut_done(
 }
 
 void
-wr_listens_refuse(struct wr_listens *ls)
-{
-	wr_list_each (n, &ls->addresses) {
-		struct wr_address *a = address_of(n);
-
-		/* What is inherited lives on without us, and so would this. */
-		for (uint32_t i = 0; i < a->n && a->foreign < 0; i++)
-			(void)!wr_sock_refuse_new(a->port[i].fd);
-	}
-}
-
-void
 wr_listens_leave(struct wr_listens *ls, int slot)
 {
 	wr_list_each (n, &ls->addresses) {
@@ -548,6 +538,27 @@ wr_listens_live(struct wr_listens *ls, uint32_t shard)
 		if (address_of(n)->state == WR_ADDRESS_RUN &&
 		    hear(ls, address_of(n)) > 0 && ls->next_ms == 0)
 			ls->next_ms = 1;
+}
+
+void
+wr_listens_retire(struct wr_listens *ls, uint64_t now_ms)
+{
+	wr_list_each (n, &ls->addresses) {
+		struct wr_address *a = address_of(n);
+
+		if (a->state == WR_ADDRESS_RUN) {
+			a->state = WR_ADDRESS_RETIRE;
+			retire(ls, a, now_ms);
+		}
+		a->quiet_ms = END_MS;
+	}
+	ls->next_ms = now_ms + LOOK_MS;
+}
+
+bool
+wr_listens_closed(const struct wr_listens *ls)
+{
+	return wr_list_empty(&ls->addresses);
 }
 
 /* -- Retirement --------------------------------------------------------- */

@@ -78,8 +78,6 @@ void wr_listens_shut(struct wr_listens *ls, int slot, uint32_t shard);
 /* `slot` has let go of one socket. */
 void wr_listens_shut_done(
     struct wr_listens *ls, int slot, const char *text, uint32_t shard);
-/* The end has begun: nobody new is let in, who is under way still is. */
-void wr_listens_refuse(struct wr_listens *ls);
 /* `slot` was told to let go of everything (it drains), and will. */
 void wr_listens_leave(struct wr_listens *ls, int slot);
 /* It has: it is dead. */
@@ -90,6 +88,11 @@ void wr_listens_gone(struct wr_listens *ls, int slot);
 /* When to call wr_listens_tick(); UINT64_MAX: nothing to do. */
 uint64_t wr_listens_due(const struct wr_listens *ls);
 void wr_listens_tick(struct wr_listens *ls, uint64_t now_ms);
+
+/* The end: all addresses retire, and soon. */
+void wr_listens_retire(struct wr_listens *ls, uint64_t now_ms);
+/* Nothing is left. */
+bool wr_listens_closed(const struct wr_listens *ls);
 
 /* -- Inheritance ------------------------------------------------------- */
 

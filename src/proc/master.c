@@ -118,6 +118,8 @@ on_tick(struct wr_loop *l, struct wr_timer *t)
 	struct wr_master *m = wr_container_of(t, struct wr_master, tick);
 
 	wr_listens_tick(m->listens, wr_loop_now(l));
+	if (m->reload.end == WR_END_CLOSE && wr_listens_closed(m->listens))
+		wr_master_event(m, WR_EV_CLOSED, -1);
 	set_timers(m);
 }
 

@@ -429,6 +429,9 @@ dispatch(struct wr_reload *r, const struct wr_event *e)
 	case WR_EV_WINCH:
 		wr_end_winch(r);
 		break;
+	case WR_EV_CLOSED:
+		wr_end_closed(r);
+		break;
 	case WR_EV_BUILT:
 		on_built(r, e);
 		break;
@@ -547,6 +550,7 @@ static const char *const EVENTS[WR_EVENTS] = {
 	[WR_EV_READY] = "ready",
 	[WR_EV_REFUSED] = "refused",
 	[WR_EV_GONE] = "gone",
+	[WR_EV_CLOSED] = "closed",
 	[WR_EV_HALTED] = "halted",
 	[WR_EV_WENT_ON] = "went on",
 	[WR_EV_FULL] = "full",
@@ -566,6 +570,7 @@ static const char *const ACTS[WR_ACTS] = {
 	[WR_ACT_COMMIT] = "commit",
 	[WR_ACT_ABORT] = "abort",
 	[WR_ACT_LISTEN] = "listen",
+	[WR_ACT_RETIRE] = "retire",
 	[WR_ACT_FORK] = "fork",
 	[WR_ACT_TELL_PREPARE] = "tell prepare",
 	[WR_ACT_TELL_COMMIT] = "tell commit",

@@ -48,6 +48,7 @@ enum wr_event_kind {
 	WR_EV_READY,   /* slot is ready to use `generation` */
 	WR_EV_REFUSED, /* slot will not use `generation` and said why */
 	WR_EV_GONE,    /* the process of this slot was reaped */
+	WR_EV_CLOSED,  /* of RETIRE: no socket of ours listens any more */
 
 	/* What processes do. */
 	WR_EV_HALTED, /* slot was stopped (T) */
@@ -102,6 +103,9 @@ enum wr_act_kind {
 	WR_ACT_ABORT,
 	/* Shard `shard` becomes live: listen on it for all addresses. */
 	WR_ACT_LISTEN,
+	/* The end: all addresses retire, as if they had been removed: CLOSED
+	 * when who was waiting has been served. */
+	WR_ACT_RETIRE,
 
 	/* Fork role, index on `generation`: FORKED, then READY. */
 	WR_ACT_FORK,
@@ -194,6 +198,7 @@ enum wr_heir_state {
 enum wr_end_state {
 	WR_END_NO,
 	WR_END_GRACE, /* still accepting, for timeouts.grace */
+	WR_END_CLOSE, /* accepting who is on the way */
 	WR_END_DRAIN,
 	WR_END_STOP,
 };
@@ -260,7 +265,7 @@ struct wr_reload {
 	bool winched;
 	enum wr_end_state end;
 	int status;
-	uint64_t end_ms; /* of grace */
+	uint64_t end_ms; /* of grace; of patience with the queue */
 	bool gone;       /* EXIT was said */
 	enum wr_heir_state heir;
 	uint64_t heir_ticket; /* of the upgrade that runs or waits */

@@ -119,6 +119,7 @@ refresh(struct wr_session *s)
 	s->upstream = u;
 	s->server = NULL;
 	/* What they said was copied when it was routed. */
+	s->listener = NULL;
 	s->rules = NULL;
 	return true;
 }

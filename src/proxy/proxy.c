@@ -319,6 +319,8 @@ on_drain_timer(struct wr_loop *l, struct wr_timer *t)
 	uint32_t spread_ms = top_timeout(px, WR_T_SPREAD);
 
 	if (px->drain == WR_DRAIN_WAIT) {
+		wr_notice("cut %u sessions: they outlived timeouts.drain",
+		    px->sessions.used);
 		px->drain = WR_DRAIN_CUT;
 		px->cut_by_ms = wr_loop_now(l);
 		if (spread_ms != WR_OFF)
@@ -350,6 +352,9 @@ wr_proxy_stop(struct wr_proxy *px, void (*done)(void *arg), void *arg)
 	px->idle = done;
 	px->idle_arg = arg;
 	px->drain = WR_DRAIN_CUT;
+	if (px->sessions.used > 0)
+		wr_notice("cut %u sessions: told to stop at once",
+		    px->sessions.used);
 	wr_timer_stop(px->loop, &px->drain_timer);
 	wr_doors_shut(px);
 	end_up_to(px, px->sessions.used, WR_END_WEIR_STOP);

@@ -144,7 +144,7 @@ one_acceptor(struct world *w, struct master *m)
 static bool
 expects_to_serve(const struct master *m, uint32_t shard)
 {
-	return !m->killed && !m->exited && m->r.end <= WR_END_GRACE &&
+	return !m->killed && !m->exited && m->r.end <= WR_END_CLOSE &&
 	       !m->r.winched && m->r.generation != 0 && m->r.live[shard];
 }
 

@@ -422,6 +422,11 @@ act_other(struct world *w, struct master *m, const struct wr_act *a)
 	case WR_ACT_LISTEN:
 		world_check(w, m->bound[a->shard], "bound before it listens");
 		break;
+	case WR_ACT_RETIRE:
+		if (w->calm || world_dice(w, 4) != 0)
+			later(w, m, 200 + world_dice(w, 2000), W_TALK)->what =
+			    WR_EV_CLOSED;
+		break;
 	case WR_ACT_ANSWER:
 		world_check(w, a->ticket < TICKETS, "tickets within bounds");
 		m->answers[a->ticket]++;
@@ -471,6 +476,7 @@ carry_out(struct world *w, struct master *m, const struct wr_act *a)
 	case WR_ACT_COMMIT:
 	case WR_ACT_ABORT:
 	case WR_ACT_LISTEN:
+	case WR_ACT_RETIRE:
 	case WR_ACT_ANSWER:
 	case WR_ACT_EXIT:
 	case WR_ACT_UP:

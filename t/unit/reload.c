@@ -469,6 +469,8 @@ quit_waits_for_sessions_and_stop_does_not(void)
 {
 	start(2);
 	event(WR_EV_QUIT, -1);
+	is_str(said(), "retire; ");
+	event(WR_EV_CLOSED, -1);
 	is_str(said(), "drain 0; drain 1; ");
 	event(WR_EV_GONE, 0);
 	is_str(said(), "");
@@ -485,6 +487,25 @@ quit_waits_for_sessions_and_stop_does_not(void)
 }
 
 static void
+who_waits_at_the_end_is_waited_for(void)
+{
+	start(1);
+	event(WR_EV_QUIT, -1);
+	/* The only worker dies: another one accepts who is left. */
+	event(WR_EV_GONE, 0);
+	ready(0, 1);
+	is_str(said(), "retire; fork; open 0/60; open 0/0; ");
+	wait_ms(60000);
+	is_str(said(), "drain 0; ");
+
+	/* Asked twice, it is in a hurry. */
+	start(1);
+	event(WR_EV_QUIT, -1);
+	event(WR_EV_QUIT, -1);
+	is_str(said(), "retire; drain 0; ");
+}
+
+static void
 a_quit_in_a_reload_answers_all_who_wait(void)
 {
 	start(1);
@@ -493,7 +514,7 @@ a_quit_in_a_reload_answers_all_who_wait(void)
 	(void)said();
 	event(WR_EV_QUIT, -1);
 	is_str(said(),
-	    "abort 0; abort 1; abort; answer 2:8; answer 3:8; drain 0; ");
+	    "abort 0; abort 1; abort; answer 2:8; answer 3:8; retire; ");
 	is_int(ask(), 4);
 	is_str(said(), "answer 4:8; ");
 }
@@ -610,6 +631,7 @@ main(void)
 	a_full_worker_lends_its_shard();
 	workers_are_replaced_one_at_a_time();
 	quit_waits_for_sessions_and_stop_does_not();
+	who_waits_at_the_end_is_waited_for();
 	a_quit_in_a_reload_answers_all_who_wait();
 	a_reload_ends_winch();
 	an_upgrade_pauses_then_gives_all();
