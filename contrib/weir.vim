@@ -8,21 +8,22 @@ endif
 
 setlocal iskeyword=@,48-57,_,-
 
-syn keyword weirKey access access_log address allow backend backlog backup
-syn keyword weirKey balance body buffers client client_idle connect connections
-syn keyword weirKey control defaults deny drain eject error_log events expect
-syn keyword weirKey failures fall fallback family fast fields file first_byte
-syn keyword weirKey for format grace group half_close handshake hash_on health
-syn keyword weirKey heartbeat hold host idle include interval label level
-syn keyword weirKey lifetime limit linger listen listener listeners location
+syn keyword weirKey access access_log address allow backend backlog backoff
+syn keyword weirKey backup balance body budget_min budget_percent buffers
+syn keyword weirKey client client_idle connect connections control deadline
+syn keyword weirKey defaults deny drain eject error_log events expect failures
+syn keyword weirKey fall fallback family fast fields file first_byte for format
+syn keyword weirKey grace group half_close handshake hash_on health heartbeat
+syn keyword weirKey hold host idle include interval label level lifetime limit
+syn keyword weirKey linger listen listener listeners location max_backoff
 syn keyword weirKey max_conns max_for max_percent method misses mode name on
 syn keyword weirKey on_down on_remove on_up owner panic pid port preread
 syn keyword weirKey protocol proxy_protocol queue queue_max reload_timeout
-syn keyword weirKey resolver return rise routes send server_idle servers
-syn keyword weirKey servers_max skip slow_start source spill spread state status
-syn keyword weirKey steps timeout timeouts to ttl_max ttl_min type unsent
-syn keyword weirKey upstream upstreams uri user wait_up warn watchdog weight
-syn keyword weirKey window workers
+syn keyword weirKey resolver retry return rise routes send server_idle servers
+syn keyword weirKey servers_max skip slow_start source spill spread state
+syn keyword weirKey status steps timeout timeouts to tries ttl_max ttl_min type
+syn keyword weirKey unsent upstream upstreams uri user wait_up warn watchdog
+syn keyword weirKey weight window workers
 
 syn keyword weirBool true false
 syn match weirNumber "\<-\?\d\+\>"

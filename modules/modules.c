@@ -13,3 +13,13 @@ const struct wr_module *const wr_modules[] = {
 	&wr_mod_accesslog,
 	NULL,
 };
+
+const struct wr_balancer *const wr_balancers[] = {
+	&wr_balance_round_robin,
+	&wr_balance_least_conn,
+	&wr_balance_random,
+	&wr_balance_hash,
+	&wr_balance_source,
+	&wr_balance_peak_ewma,
+	NULL,
+};

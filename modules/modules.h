@@ -5,6 +5,7 @@
 #ifndef WR_MODULES_H
 #define WR_MODULES_H
 
+#include "proxy/balance.h"
 #include "proxy/module.h"
 
 extern const struct wr_module wr_mod_access;
@@ -14,5 +15,12 @@ extern const struct wr_module wr_mod_eject;
 extern const struct wr_module wr_mod_health;
 extern const struct wr_module wr_mod_heartbeat;
 extern const struct wr_module wr_mod_tcp;
+
+extern const struct wr_balancer wr_balance_hash;
+extern const struct wr_balancer wr_balance_least_conn;
+extern const struct wr_balancer wr_balance_peak_ewma;
+extern const struct wr_balancer wr_balance_random;
+extern const struct wr_balancer wr_balance_round_robin;
+extern const struct wr_balancer wr_balance_source;
 
 #endif

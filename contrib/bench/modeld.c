@@ -315,6 +315,15 @@ echo_all(int fd)
 }
 
 static void
+epoll_take(int ep, int lfd, uint32_t events)
+{
+	int fd;
+
+	while ((fd = take(lfd)) >= 0)
+		watch(ep, fd, events);
+}
+
+static void
 run_epoll(int lfd, bool edge)
 {
 	struct epoll_event e[512];
@@ -327,14 +336,12 @@ run_epoll(int lfd, bool edge)
 		int n = epoll_wait(ep, e, 512, -1);
 		for (int i = 0; i < n; i++) {
 			int fd = e[i].data.fd;
-			if (fd != lfd) {
-				if (!(edge ? echo_all(fd) : echo(fd)))
-					hang_up(fd);
-				continue;
-			}
-			while ((fd = take(lfd)) >= 0)
-				watch(
-				    ep, fd, edge ? EPOLLIN | EPOLLET : EPOLLIN);
+
+			if (fd == lfd)
+				epoll_take(ep, lfd,
+				    edge ? EPOLLIN | EPOLLET : EPOLLIN);
+			else if (!(edge ? echo_all(fd) : echo(fd)))
+				hang_up(fd);
 		}
 	}
 }

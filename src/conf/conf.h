@@ -89,6 +89,19 @@ enum wr_fate {
 	WR_FATE_CLOSE
 };
 
+/* Which failures of a connect are worth another try. */
+#define WR_RETRY_REFUSED     1u
+#define WR_RETRY_TIMEOUT     2u
+#define WR_RETRY_RESET       4u
+#define WR_RETRY_UNREACHABLE 8u
+
+struct wr_retry_conf {
+	uint32_t tries; /* with the first */
+	uint32_t backoff_ms, max_backoff_ms, deadline_ms;
+	uint32_t budget_percent, budget_min;
+	uint32_t on; /* WR_RETRY_... */
+};
+
 struct wr_upstream_conf {
 	const char *name, *label;
 	struct wr_server_conf *servers; /* in written order */
@@ -102,6 +115,7 @@ struct wr_upstream_conf {
 	uint32_t slow_start_ms; /* WR_OFF: none */
 	uint32_t servers_max;   /* run-time servers */
 	struct wr_addrs source; /* own addresses to connect from */
+	struct wr_retry_conf retry;
 	struct wr_timeouts timeouts;
 	const struct wr_upstream_conf *fallback; /* or NULL */
 	void *const *mod;  /* values of module groups, by group index */

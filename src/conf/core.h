@@ -68,6 +68,7 @@ void *wr_names_find(const struct wr_names *t, const char *name);
 extern const struct wr_key wr_top_keys[];
 extern const struct wr_key wr_upstream_keys[];
 extern const struct wr_key wr_server_keys[];
+extern const struct wr_key wr_retry_keys[]; /* of struct wr_retry_conf */
 extern const struct wr_key wr_listener_keys[];
 extern const struct wr_key wr_route_keys[];
 extern const struct wr_key wr_timeout_keys[];

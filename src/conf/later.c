@@ -21,7 +21,6 @@ static const struct {
 	{ "sticky", WR_AT_UPSTREAM, "stickiness" },
 	{ "health", WR_AT_UPSTREAM, "active checks" },
 	{ "eject", WR_AT_UPSTREAM, "passive ejection" },
-	{ "retry", WR_AT_UPSTREAM, "retries" },
 	{ "announce", WR_AT_UPSTREAM, "servers that announce themselves" },
 	{ "split_on", WR_AT_LISTENER | WR_AT_ROUTE,
 	    "a weighted choice of upstreams" },

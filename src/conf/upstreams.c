@@ -5,31 +5,28 @@
 
 #include "conf/core.h"
 
-#define AT(field)      offsetof(struct wr_upstream_conf, field)
-#define UPSTREAMS_MAX  65536
-#define BALANCES_BUILT 1
-
+#define AT(field)     offsetof(struct wr_upstream_conf, field)
+#define UPSTREAMS_MAX 65536
 const char *const wr_balances[] = { "round_robin", "least_conn", "random",
 	"hash", "source", "peak_ewma", NULL };
 
 static const char *const ON_DOWN[] = { "keep", "close", NULL };
 static const char *const ON_UP[] = { "keep", "close_backup", NULL };
 
-static wr_parse_fn parse_balance, parse_fallback, parse_on_remove;
+static wr_parse_fn parse_fallback, parse_hash_on, parse_on_remove;
 
 const struct wr_key wr_upstream_keys[] = {
 	{ "label", WR_TEXT, AT(label), "", "free text" },
 	{ "servers", WR_CUSTOM, AT(servers), "",
 	    "addresses, or groups of name, address, weight, ...", WR_NEW,
 	    .keys = wr_server_keys, .parse = wr_parse_servers },
-	{ "balance", WR_CUSTOM, AT(balance), "round_robin",
+	{ "balance", WR_CHOICE, AT(balance), "round_robin",
 	    "how a server is picked: round_robin, least_conn, random, hash, "
 	    "source or peak_ewma",
-	    .parse = parse_balance },
-	{ "hash_on", WR_TEXT, AT(hash_on), "client",
-	    "what is hashed: client, sni, host, path, header:NAME or "
-	    "cookie:NAME",
-	    .later = "balancing by hash" },
+	    .choices = wr_balances },
+	{ "hash_on", WR_CUSTOM, AT(hash_on), "client",
+	    "what is hashed: client, the address without port",
+	    .parse = parse_hash_on },
 	{ "fallback", WR_CUSTOM, AT(fallback), "",
 	    "upstream that is used when no server here is usable",
 	    .parse = parse_fallback },
@@ -38,10 +35,9 @@ const struct wr_key wr_upstream_keys[] = {
 	    .max = 65536 },
 	{ "slow_start", WR_TIME, AT(slow_start_ms), "off",
 	    "a server that comes up gets its full share after this time",
-	    .min = 0, .later = "slow start" },
+	    .min = 0 },
 	{ "queue_max", WR_INT, AT(queue_max), "1000",
-	    "sessions that may wait for a place on a server", .max = 1000000,
-	    .later = "the queue" },
+	    "sessions that may wait for a place on a server", .max = 1000000 },
 	{ "on_down", WR_CHOICE, AT(on_down), "keep",
 	    "sessions of a server that failed its check: keep or close",
 	    WR_LIVE, .choices = ON_DOWN, .later = "session policy" },
@@ -56,25 +52,31 @@ const struct wr_key wr_upstream_keys[] = {
 	{ "source", WR_ADDRS, AT(source), "",
 	    "own addresses to connect from, in turn",
 	    .later = "own addresses" },
+	{ "retry", WR_GROUP, AT(retry), "", "connects that failed", WR_NEW,
+	    .keys = wr_retry_keys },
 	{ "timeouts", WR_CUSTOM, AT(timeouts), "", "time-outs", WR_NEW,
 	    .keys = wr_timeout_keys, .parse = wr_parse_timeouts,
 	    .min = WR_AT_UPSTREAM },
 	{ 0 },
 };
 
+/* The others need a look at what the client says. */
 static void
-parse_balance(struct wr_check *c, const struct wr_key *key,
+parse_hash_on(struct wr_check *c, const struct wr_key *key,
     const struct wr_node *n, void *field)
 {
-	struct wr_key which = *key;
-	uint32_t *i = field;
+	const char *z = wr_check_text(c, n);
 
-	which.type = WR_CHOICE;
-	which.choices = wr_balances;
-	wr_check_value(c, &which, n, i);
-	if (*i >= BALANCES_BUILT)
-		wr_check_error(c, n, "\"%s\" is not built yet (balancing)",
-		    wr_balances[*i]);
+	if (z == NULL)
+		return;
+	*(const char **)field = wr_check_str(c, wr_str_of(z));
+	if (strcmp(z, "sni") == 0)
+		wr_check_error(c, n, "\"sni\" is not built yet (tls)");
+	else if (strcmp(z, "host") == 0 || strcmp(z, "path") == 0 ||
+		 strncmp(z, "header:", 7) == 0 || strncmp(z, "cookie:", 7) == 0)
+		wr_check_error(c, n, "\"%s\" is not built yet (http)", z);
+	else if (strcmp(z, "client") != 0)
+		wr_check_wrong(c, key, n, "\"%s\" cannot be hashed", z);
 }
 
 static void

@@ -24,6 +24,7 @@ struct wr_proxy {
 	struct wr_pool sessions;
 	uint32_t sessions_max;
 	struct wr_server_run *servers; /* by cell */
+	uint64_t choices; /* made by balancers that prefer the least recent */
 	/* Names by cell: a session outlives the generation it came with. */
 	char **listener_names, **upstream_names, **server_names;
 	struct wr_random random;
@@ -37,7 +38,10 @@ struct wr_proxy {
 							      WR_NO_HOOK */
 	int access_fd;
 	struct wr_hook turn_end;
-	bool admit; /* at the end of the turn: places may be free */
+	bool admit;     /* at the end of the turn: places may be free */
+	bool yielded;   /* others wait longer, in other processes */
+	bool impatient; /* and did nothing about it */
+	struct wr_timer patience;
 
 	struct wr_timer drain_timer;
 	enum wr_drain {

@@ -9,14 +9,12 @@
 
 #include "base/log.h"
 #include "io/sock.h"
+#include "proxy/budget.h"
 #include "proxy/core.h"
 #include "proxy/server.h"
 
-#define TRIES          3
-#define BACKOFF_MS     50
-#define BACKOFF_MAX_MS 1000
-#define DEADLINE_MS    10000
-#define QUEUE_MAX      1000
+/* A worker that others waited for in vain is not waited for longer. */
+#define PATIENCE_MS 10
 /* Nothing bad in so long, and the time-outs, is good news of a trial. */
 #define TRIAL_MS 5000
 /* A server that fails is mentioned so often at most. */
@@ -82,6 +80,32 @@ tell_waiting(struct wr_proxy *px, uint32_t upstream)
 	}
 }
 
+/* On the clock of all processes. */
+static uint64_t
+queued_ms(const struct wr_session *s)
+{
+	return wr_loop_now(s->px->loop) - (wr_session_age_ms(s) - s->since_ms);
+}
+
+/* Publish since when the first of ours waits for this upstream; sessions
+ * enter the queue at its end. */
+static void
+publish_oldest(struct wr_proxy *px, uint32_t cell)
+{
+	uint64_t oldest_ms = 0;
+
+	wr_list_each (n, &px->in[WR_QUEUE]) {
+		struct wr_session *s =
+		    wr_container_of(n, struct wr_session, link);
+
+		if (s->queued && s->upstream_cell == cell) {
+			oldest_ms = queued_ms(s);
+			break;
+		}
+	}
+	wr_store(&wr_count_upstream(px, cell)->oldest_ms, oldest_ms);
+}
+
 void
 wr_dial_leave(struct wr_session *s)
 {
@@ -91,6 +115,7 @@ wr_dial_leave(struct wr_session *s)
 		s->queued = false;
 		wr_count(&wr_count_upstream(px, s->upstream_cell)->waiting,
 		    (uint64_t)-1);
+		publish_oldest(px, s->upstream_cell);
 	}
 	if (!s->placed)
 		return;
@@ -127,15 +152,16 @@ refresh(struct wr_session *s)
 static void
 back_off(struct wr_session *s)
 {
-	uint32_t ms = BACKOFF_MS;
+	const struct wr_retry_conf *c = &s->upstream->retry;
+	uint32_t ms = c->backoff_ms;
 
-	for (unsigned i = 1; i < s->tries && ms < BACKOFF_MAX_MS; i++)
+	for (unsigned i = 1; i < s->tries && ms < c->max_backoff_ms; i++)
 		ms *= 2;
-	if (ms > BACKOFF_MAX_MS)
-		ms = BACKOFF_MAX_MS;
+	if (ms > c->max_backoff_ms)
+		ms = c->max_backoff_ms;
 	/* Not all at once. */
 	ms = ms / 2 + wr_random_below(&s->px->random, ms / 2 + 1);
-	if (wr_session_age_ms(s) - s->dial_ms + ms > DEADLINE_MS) {
+	if (wr_session_age_ms(s) - s->dial_ms + ms > c->deadline_ms) {
 		wr_session_end(s, WR_END_WEIR_PICK_DEADLINE);
 		return;
 	}
@@ -147,6 +173,11 @@ none(struct wr_session *s)
 {
 	if (s->tries > 0) {
 		wr_session_end(s, wr_trouble_end(s->fault));
+		return;
+	}
+	if (s->upstream->timeouts.ms[WR_T_WAIT_UP] != WR_OFF) {
+		s->wait_up = true;
+		wr_session_go(s, WR_QUEUE);
 		return;
 	}
 	wr_count(&wr_count_upstream(s->px, s->upstream->cell)->no_server, 1);
@@ -165,7 +196,7 @@ wr_dial_pick(struct wr_session *s)
 		back_off(s);
 		return;
 	}
-	switch (wr_upstream_pick(s->px, s->upstream, s->tried, &s->server)) {
+	switch (wr_upstream_pick(s->px, s, s->upstream, s->tried, &s->server)) {
 	case WR_PICKED:
 		wr_session_go(s, WR_CONNECT);
 		break;
@@ -185,31 +216,72 @@ wr_dial_pick(struct wr_session *s)
 
 /* -- Queue --------------------------------------------------------------- */
 
+static uint64_t
+all_waiting(const struct wr_proxy *px, uint32_t cell)
+{
+	uint32_t high = wr_load(px->stats->slots_high);
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < high; i++)
+		n += wr_load(&wr_stats_upstream(px->stats, i, cell)->waiting);
+	return n;
+}
+
 void
 wr_dial_queue(struct wr_session *s)
 {
-	struct wr_upstream_count *n =
-	    wr_count_upstream(s->px, s->upstream->cell);
+	const struct wr_upstream_conf *u = s->upstream;
+	struct wr_upstream_count *n = wr_count_upstream(s->px, u->cell);
 
-	if (n->waiting >= QUEUE_MAX) {
+	if (all_waiting(s->px, u->cell) >= u->queue_max) {
 		wr_count(&n->queue_full, 1);
 		wr_session_end(s, WR_END_WEIR_QUEUE_FULL);
 		return;
 	}
-	s->upstream_cell = s->upstream->cell;
+	s->upstream_cell = u->cell;
 	s->queued = true;
+	s->since_ms = wr_session_age_ms(s);
 	wr_count(&n->queued, 1);
 	wr_count(&n->waiting, 1);
-	wr_session_limit(s, s->upstream->timeouts.ms[WR_T_QUEUE]);
+	if (n->oldest_ms == 0)
+		wr_store(&n->oldest_ms, queued_ms(s));
+	wr_session_limit(
+	    s, u->timeouts.ms[s->wait_up ? WR_T_WAIT_UP : WR_T_QUEUE]);
 }
 
 void
 wr_dial_queue_late(struct wr_session *s)
 {
-	wr_session_end(s, WR_END_WEIR_QUEUE_TIMEOUT);
+	if (s->wait_up)
+		wr_count(
+		    &wr_count_upstream(s->px, s->upstream_cell)->no_server, 1);
+	wr_session_end(s,
+	    s->wait_up ? WR_END_WEIR_QUEUE_WAIT_UP : WR_END_WEIR_QUEUE_TIMEOUT);
 }
 
-/* False if its upstream is still full. */
+/* Somebody waits longer in another process: it is first. */
+static bool
+after_others(struct wr_session *s)
+{
+	const struct wr_stats *st = s->px->stats;
+	uint32_t high = wr_load(st->slots_high);
+	uint64_t mine = queued_ms(s);
+
+	if (s->px->impatient)
+		return false;
+	for (uint32_t i = 0; i < high; i++) {
+		const struct wr_upstream_count *n =
+		    wr_stats_upstream(st, i, s->upstream_cell);
+		uint64_t its = wr_load(&n->oldest_ms);
+
+		if (i != s->px->slot_index && its != 0 && its < mine &&
+		    wr_load(&n->waiting) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* False if it has to go on waiting. */
 static bool
 admit(struct wr_session *s)
 {
@@ -219,10 +291,18 @@ admit(struct wr_session *s)
 		wr_session_end(s, WR_END_WEIR_PICK_NO_UPSTREAM);
 		return true;
 	}
-	how = wr_upstream_pick(s->px, s->upstream, s->tried, &s->server);
+	how = wr_upstream_pick(s->px, s, s->upstream, s->tried, &s->server);
 	if (how == WR_PICK_FULL)
 		return false;
+	if (s->wait_up && (how == WR_PICK_NONE || how == WR_PICK_EJECTED))
+		return false;
+	if (how == WR_PICKED && after_others(s)) {
+		tell_waiting(s->px, s->upstream_cell);
+		s->px->yielded = true;
+		return false;
+	}
 	wr_dial_leave(s);
+	s->wait_up = false;
 	if (how == WR_PICKED)
 		wr_session_go(s, WR_CONNECT);
 	else
@@ -230,11 +310,24 @@ admit(struct wr_session *s)
 	return true;
 }
 
+/* Those who were let go first may be stopped, or dead and not yet reaped. */
+static void
+on_patience(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_proxy *px = wr_container_of(t, struct wr_proxy, patience);
+
+	(void)l;
+	px->impatient = true;
+	wr_dial_admit(px);
+	px->impatient = false;
+}
+
 void
 wr_dial_admit(struct wr_proxy *px)
 {
 	const struct wr_upstream_conf *full = NULL;
 
+	px->yielded = false;
 	wr_list_each_safe (n, &px->in[WR_QUEUE]) {
 		struct wr_session *s =
 		    wr_container_of(n, struct wr_session, link);
@@ -242,6 +335,10 @@ wr_dial_admit(struct wr_proxy *px)
 		if (s->upstream != full && !admit(s))
 			full = s->upstream;
 	}
+	if (px->yielded)
+		wr_timer_set(px->loop, &px->patience, PATIENCE_MS, on_patience);
+	else
+		wr_timer_stop(px->loop, &px->patience);
 }
 
 /* -- Connect ------------------------------------------------------------- */
@@ -326,11 +423,15 @@ wr_dial_connect(struct wr_session *s)
 	int err;
 
 	take(s, sv);
-	if (s->tries++ == 0)
+	if (s->tries++ == 0) {
 		s->dial_ms = wr_session_age_ms(s);
-	else
+		wr_budget_first(
+		    &s->px->stats->group_states[s->upstream_cell].budget,
+		    wr_loop_now(s->px->loop));
+	} else {
 		wr_count(
 		    &wr_count_upstream(s->px, s->upstream_cell)->retries, 1);
+	}
 	s->tried |= wr_server_bit(sv);
 	s->connect_us = clock_us();
 	err = dial(s, sv);
@@ -362,18 +463,43 @@ on_connect(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	n = wr_count_server(s->px, s->server_cell);
 	wr_count(&n->connects, 1);
 	wr_count(&n->connect_us, s->connect_us);
+	wr_upstream_took(s->px, s->server_cell, s->connect_us);
 	wr_hooks_server(s, WR_NEWS_CONNECTED);
 	wr_session_limit(s, WR_OFF);
 	wr_session_ask(s, WR_ON_CONNECT, WR_RELAY);
+}
+
+/* A failure of our own machine always is: the server is innocent. */
+static bool
+worth_it(const struct wr_session *s, enum wr_trouble t)
+{
+	static const uint32_t bits[] = {
+		[WR_NEWS_REFUSED] = WR_RETRY_REFUSED,
+		[WR_NEWS_TIMEOUT] = WR_RETRY_TIMEOUT,
+		[WR_NEWS_RESET] = WR_RETRY_RESET,
+		[WR_NEWS_UNREACHABLE] = WR_RETRY_UNREACHABLE,
+	};
+	const struct wr_retry_conf *c = &s->upstream->retry;
+
+	return s->tries < c->tries &&
+	       (t == WR_OURS || (c->on & bits[news_of(s->fault)]) != 0);
 }
 
 void
 wr_dial_closed(struct wr_session *s)
 {
 	enum wr_trouble t = wr_trouble_of(s->fault);
+	struct wr_upstream_state *x;
 
-	if (t == WR_PERMANENT || s->tries >= TRIES) {
+	if (t == WR_PERMANENT || !worth_it(s, t)) {
 		wr_session_end(s, wr_trouble_end(s->fault));
+		return;
+	}
+	x = &s->px->stats->group_states[s->upstream_cell];
+	if (!wr_budget_take(
+		&x->budget, &s->upstream->retry, wr_loop_now(s->px->loop))) {
+		(void)__atomic_fetch_add(&x->budget_spent, 1, __ATOMIC_RELAXED);
+		wr_session_end(s, WR_END_WEIR_PICK_BUDGET);
 		return;
 	}
 	/* Another server would fare no better, and this one is innocent. */

@@ -188,6 +188,7 @@ wr_proxy_free(struct wr_proxy **pp)
 		if (px->modules[i]->worker_exit != NULL)
 			px->modules[i]->worker_exit(px);
 	wr_timer_stop(px->loop, &px->hold_timer);
+	wr_timer_stop(px->loop, &px->patience);
 	wr_timer_stop(px->loop, &px->drain_timer);
 	wr_loop_hook_stop(&px->turn_end);
 	wr_loop_on_pressure(px->loop, NULL, NULL);

@@ -68,9 +68,6 @@ wr_server_fit(const struct wr_stats *st, const struct wr_server_conf *sv,
 		return WR_FIT_EJECTED;
 	if (health == WR_HEALTH_CHECKING)
 		return WR_FIT_WAIT;
-	if (sv->max_conns != WR_OFF &&
-	    wr_stats_server_active(st, sv->cell) >= sv->max_conns)
-		return WR_FIT_WAIT;
 	return WR_FIT;
 }
 

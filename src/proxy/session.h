@@ -59,6 +59,7 @@ struct wr_session {
 	uint32_t connect_us; /* how long the last one took */
 	uint32_t linger_ms;
 	uint32_t eaten;         /* bytes read in preread */
+	uint32_t since_ms;      /* queued, after accept */
 	uint16_t port;          /* of ours, that the client came to */
 	struct wr_beat beat[2]; /* by enum wr_side */
 	int16_t fault;      /* why the last connect failed, negative errno */
@@ -71,6 +72,7 @@ struct wr_session {
 	bool placed : 1;    /* counts as active on server_cell */
 	bool limited : 1;   /* somebody may wait for that place */
 	bool queued : 1;    /* counts as waiting on upstream_cell */
+	bool wait_up : 1;   /* queued because no server is up */
 	bool connected : 1; /* connect_us is a duration */
 	bool trial : 1;     /* it tries server_cell after an ejection */
 	bool wait : 1;      /* do not pick before a back-off */

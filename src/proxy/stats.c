@@ -11,7 +11,7 @@
 _Static_assert(COUNTERS(struct wr_listener_count, active) + 1 ==
 		   WORDS(struct wr_listener_count),
     "gauges come last");
-_Static_assert(COUNTERS(struct wr_upstream_count, waiting) + 1 ==
+_Static_assert(COUNTERS(struct wr_upstream_count, waiting) + 2 ==
 		   WORDS(struct wr_upstream_count),
     "gauges come last");
 _Static_assert(COUNTERS(struct wr_server_count, active) + 1 ==

@@ -53,7 +53,8 @@ struct wr_listener_count {
 
 struct wr_upstream_count {
 	uint64_t picks, retries, no_server, queued, queue_full;
-	uint64_t waiting; /* gauge */
+	uint64_t waiting;   /* gauge */
+	uint64_t oldest_ms; /* gauge: since when the oldest waits */
 };
 
 struct wr_server_count {
@@ -120,9 +121,21 @@ struct wr_server_state {
 };
 
 /* State of an upstream that all share. */
+/*
+ * First tries and retries of the last seconds, all workers together: a ring
+ * of seconds, each with the number of the second that it counts.
+ */
+#define WR_BUDGET_S 10
+struct wr_budget {
+	uint64_t second[WR_BUDGET_S];
+	uint64_t first[WR_BUDGET_S], again[WR_BUDGET_S];
+};
+
 struct wr_upstream_state {
-	uint64_t panic_ms; /* ejected servers were used last; 0: never */
-	uint64_t panics;   /* sessions that were sent to one then */
+	struct wr_budget budget; /* of retries */
+	uint64_t budget_spent;   /* retries that were refused by it */
+	uint64_t panic_ms;       /* ejected servers were used last; 0: never */
+	uint64_t panics;         /* sessions that were sent to one then */
 };
 
 enum wr_health {

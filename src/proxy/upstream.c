@@ -5,78 +5,117 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "base/hash.h"
+#include "proxy/balance.h"
 #include "proxy/core.h"
 #include "proxy/server.h"
+#include "proxy/session.h"
 
 /* So many groups may stand in for one another before we believe in a ring. */
 #define FALLBACKS 8
+/* Hundredths of its share that a server begins with. */
+#define COLD 10
 
-/* What a look at all servers of one kind has found. */
-struct look {
-	const struct wr_server_conf *best;
-	int64_t weight; /* of all that fit */
-	bool full, tried, ejected;
-};
+/* -- What balancers ask -------------------------------------------------- */
 
-/* Smooth: each server gains its weight, and the winner pays for all. */
-static void
-gain(struct wr_proxy *px, const struct wr_server_conf *sv, struct look *k)
+/* Hundredths of its share: a server that has come up warms up. */
+static uint32_t
+warmth(const struct wr_pick *k, const struct wr_server_conf *sv)
 {
-	struct wr_server_run *run = &px->servers[sv->cell];
+	uint32_t slow_ms = sv->upstream->slow_start_ms;
+	uint64_t since_ms;
 
-	run->turn += sv->weight;
-	k->weight += sv->weight;
-	if (k->best == NULL || run->turn > px->servers[k->best->cell].turn)
-		k->best = sv;
+	if (slow_ms == WR_OFF || slow_ms == 0)
+		return 100;
+	since_ms =
+	    k->now_ms - wr_load(&k->px->stats->states[sv->cell].changed_ms);
+	if (since_ms >= slow_ms)
+		return 100;
+	return (uint32_t)(COLD + (100 - COLD) * since_ms / slow_ms);
 }
 
-static struct look
-look_at(struct wr_proxy *px, const struct wr_upstream_conf *u, bool backup,
-    uint64_t tried, bool panic)
+uint32_t
+wr_pick_weight(const struct wr_pick *k, const struct wr_server_conf *sv)
 {
-	struct look k = { 0 };
+	return sv->weight * warmth(k, sv);
+}
 
-	for (uint32_t i = 0; i < u->n_servers; i++) {
-		const struct wr_server_conf *sv = &u->servers[i];
-		enum wr_fit fit;
+uint64_t
+wr_pick_active(const struct wr_pick *k, const struct wr_server_conf *sv)
+{
+	return wr_stats_server_active(k->px->stats, sv->cell);
+}
 
-		if (sv->backup != backup)
-			continue;
-		fit =
-		    wr_server_fit(px->stats, sv, wr_loop_now(px->loop), panic);
-		if (fit == WR_FIT_NOT)
-			continue;
-		if (fit == WR_FIT_EJECTED)
-			k.ejected = true;
-		else if (fit == WR_FIT_WAIT)
-			k.full = true;
-		else if (tried & wr_server_bit(sv))
-			k.tried = true;
-		else
-			gain(px, sv, &k);
-	}
-	if (k.best != NULL)
-		px->servers[k.best->cell].turn -= k.weight;
-	return k;
+uint64_t
+wr_pick_key(const struct wr_pick *k)
+{
+	static const struct wr_hash_key fixed = { { 0x77656972, 2 } };
+	const struct wr_ip *ip;
+
+	if (k->s == NULL)
+		return wr_random_u64(&k->px->random);
+	ip = wr_session_client(k->s);
+	return wr_hash(&fixed, ip->ip, sizeof(ip->ip));
+}
+
+/* A cold server takes fewer sessions at a time, but one at least. */
+static bool
+has_place(const struct wr_pick *k, const struct wr_server_conf *sv)
+{
+	uint64_t cap = sv->max_conns;
+
+	if (sv->max_conns == WR_OFF)
+		return true;
+	cap = cap * warmth(k, sv) / 100;
+	return wr_pick_active(k, sv) < (cap > 0 ? cap : 1);
+}
+
+bool
+wr_pick_fits(struct wr_pick *k, const struct wr_server_conf *sv)
+{
+	enum wr_fit fit;
+
+	if (sv->backup != k->backup)
+		return false;
+	fit = wr_server_fit(k->px->stats, sv, k->now_ms, k->panic);
+	if (fit == WR_FIT && !has_place(k, sv))
+		fit = WR_FIT_WAIT;
+	if (fit == WR_FIT_EJECTED)
+		k->ejected = true;
+	else if (fit == WR_FIT_WAIT)
+		k->full = true;
+	else if (fit == WR_FIT && (k->tried & wr_server_bit(sv)) != 0)
+		k->was_tried = true;
+	else
+		return fit == WR_FIT;
+	return false;
+}
+
+/* -- Pick ---------------------------------------------------------------- */
+
+static const struct wr_server_conf *
+look_at(struct wr_pick *k, const struct wr_pick *like, bool backup)
+{
+	*k = *like;
+	k->backup = backup;
+	return wr_balancers[k->u->balance]->pick(k);
 }
 
 /* A full primary is worth waiting for; one that was tried is not. */
 static enum wr_picked
-choose(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
-    bool panic, const struct wr_server_conf **sv)
+choose(const struct wr_pick *like, const struct wr_server_conf **sv)
 {
-	struct look primary = look_at(px, u, false, tried, panic), backup;
+	struct wr_pick primary, backup;
 
-	*sv = primary.best;
-	if (primary.best != NULL)
+	*sv = look_at(&primary, like, false);
+	if (*sv != NULL)
 		return WR_PICKED;
 	if (primary.full)
 		return WR_PICK_FULL;
-	backup = look_at(px, u, true, tried, panic);
-	*sv = backup.best;
-	if (backup.best != NULL)
+	*sv = look_at(&backup, like, true);
+	if (*sv != NULL)
 		return WR_PICKED;
-	if (primary.tried || backup.tried)
+	if (primary.was_tried || backup.was_tried)
 		return WR_PICK_TRIED;
 	if (backup.full)
 		return WR_PICK_FULL;
@@ -86,31 +125,58 @@ choose(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
 
 /* Rather an ejected server than none, if the modules think so too. */
 static enum wr_picked
-panic(struct wr_proxy *px, const struct wr_upstream_conf *u, uint64_t tried,
+panic(struct wr_pick *like, const struct wr_upstream_conf *first,
     const struct wr_server_conf **sv)
 {
-	for (int i = 0; u != NULL && i < FALLBACKS; i++, u = u->fallback)
-		if (choose(px, u, tried, false, sv) == WR_PICK_EJECTED &&
-		    wr_hooks_none(px, u))
-			return choose(px, u, tried, true, sv);
+	like->u = first;
+	for (int i = 0; like->u != NULL && i < FALLBACKS;
+	     i++, like->u = like->u->fallback) {
+		like->panic = false;
+		if (choose(like, sv) != WR_PICK_EJECTED ||
+		    !wr_hooks_none(like->px, like->u))
+			continue;
+		like->panic = true;
+		return choose(like, sv);
+	}
 	return WR_PICK_NONE;
 }
 
 enum wr_picked
-wr_upstream_pick(struct wr_proxy *px, const struct wr_upstream_conf *first,
-    uint64_t tried, const struct wr_server_conf **sv)
+wr_upstream_pick(struct wr_proxy *px, struct wr_session *s,
+    const struct wr_upstream_conf *first, uint64_t tried,
+    const struct wr_server_conf **sv)
 {
-	const struct wr_upstream_conf *u = first;
-	enum wr_picked how;
+	struct wr_pick like = { .px = px,
+		.u = first,
+		.s = s,
+		.tried = tried,
+		.now_ms = wr_loop_now(px->loop) };
 	bool ejected = false;
 
-	for (int i = 0; u != NULL && i < FALLBACKS; i++, u = u->fallback) {
-		how = choose(px, u, tried, false, sv);
+	for (int i = 0; like.u != NULL && i < FALLBACKS;
+	     i++, like.u = like.u->fallback) {
+		enum wr_picked how = choose(&like, sv);
+
 		if (how != WR_PICK_EJECTED && how != WR_PICK_NONE)
 			return how;
 		ejected |= how == WR_PICK_EJECTED;
 	}
-	return ejected ? panic(px, first, tried, sv) : WR_PICK_NONE;
+	return ejected ? panic(&like, first, sv) : WR_PICK_NONE;
+}
+
+void
+wr_upstream_took(struct wr_proxy *px, uint32_t server_cell, uint32_t us)
+{
+	struct wr_server_run *run = &px->servers[server_cell];
+	uint64_t now_ms = wr_loop_now(px->loop), age_ms = now_ms - run->ewma_ms;
+
+	if (us >= run->ewma_us || age_ms >= WR_EWMA_MS)
+		run->ewma_us = us;
+	else
+		run->ewma_us -= (uint32_t)((uint64_t)(run->ewma_us - us) *
+					   (age_ms + WR_EWMA_MS / 64) /
+					   (WR_EWMA_MS + WR_EWMA_MS / 64));
+	run->ewma_ms = now_ms;
 }
 
 enum wr_trouble

@@ -13,6 +13,7 @@
 #include "proxy/end.h"
 
 struct wr_proxy;
+struct wr_session;
 
 enum wr_picked {
 	WR_PICKED,       /* here it is */
@@ -25,17 +26,28 @@ enum wr_picked {
 /* What this process remembers of a server. */
 struct wr_server_run {
 	int64_t turn;     /* smooth weighted round robin */
+	uint64_t chosen;  /* at the so manieth choice, see core.h */
+	uint64_t ewma_ms; /* when ewma_us was true */
+	uint32_t ewma_us; /* what it took lately, see wr_upstream_took() */
 	uint64_t said_ms; /* when a failure was logged last */
 };
 
 /*
  * The next server of `u` that is not in `tried`: primaries first, and backup
  * servers only if no primary is usable or all were tried.  If none of `u` is
- * usable, its fallback is asked.
+ * usable, its fallback is asked.  `s` is for whom, or NULL.
  */
-enum wr_picked
-wr_upstream_pick(struct wr_proxy *px, const struct wr_upstream_conf *u,
-    uint64_t tried, const struct wr_server_conf **sv);
+enum wr_picked wr_upstream_pick(struct wr_proxy *px, struct wr_session *s,
+    const struct wr_upstream_conf *u, uint64_t tried,
+    const struct wr_server_conf **sv);
+
+/*
+ * A server took so long to connect, or to answer.  The mean that is kept
+ * jumps up to a peak at once and forgets it in WR_EWMA_MS, so that a server
+ * that has become slow is avoided before many have waited for it.
+ */
+#define WR_EWMA_MS 10000
+void wr_upstream_took(struct wr_proxy *px, uint32_t server_cell, uint32_t us);
 
 /* Errors of connecting. */
 enum wr_trouble {

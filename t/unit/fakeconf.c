@@ -56,6 +56,16 @@ fake_conf_init(struct fake_conf *f, uint32_t n_servers)
 	f->upstream.servers = f->servers;
 	f->upstream.n_servers = n_servers;
 	f->upstream.mod = f->mod;
+	f->upstream.queue_max = 1000;
+	f->upstream.slow_start_ms = WR_OFF;
+	f->upstream.retry = (struct wr_retry_conf){ .tries = 3,
+		.backoff_ms = 50,
+		.max_backoff_ms = 1000,
+		.deadline_ms = 10000,
+		.budget_percent = 20,
+		.budget_min = 10,
+		.on = WR_RETRY_REFUSED | WR_RETRY_TIMEOUT | WR_RETRY_RESET |
+		      WR_RETRY_UNREACHABLE };
 	memset(&f->upstream.timeouts, 0xff, sizeof(struct wr_timeouts));
 	f->upstreams[0] = &f->upstream;
 	f->conf.upstreams = f->upstreams;

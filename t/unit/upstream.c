@@ -49,7 +49,7 @@ finish(void)
 static enum wr_picked
 pick(uint64_t tried)
 {
-	return wr_upstream_pick(&px, &f.upstream, tried, &sv);
+	return wr_upstream_pick(&px, NULL, &f.upstream, tried, &sv);
 }
 
 static struct wr_server_state *
