@@ -63,15 +63,15 @@ name(char *const *names, uint32_t cell)
 static void
 put_time(struct line *ln)
 {
-	char day[32], z[48];
+	char z[64];
 	struct timespec ts;
 	struct tm tm;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
-	(void)strftime(day, sizeof(day), "%Y-%m-%dT%H:%M:%S", &tm);
-	(void)snprintf(
-	    z, sizeof(z), "%s.%03dZ", day, (int)(ts.tv_nsec / 1000000));
+	(void)snprintf(z, sizeof(z), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+	    tm.tm_sec, (int)(ts.tv_nsec / 1000000));
 	text(ln, z);
 }
 
@@ -116,7 +116,7 @@ put_down(struct line *ln)
 static void
 put_wait(struct line *ln)
 {
-	number(ln, ln->s->dial_ms);
+	number(ln, ln->s->tries > 0 ? ln->s->dial_ms : 0);
 }
 
 static void

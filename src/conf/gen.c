@@ -13,6 +13,7 @@
 
 static struct {
 	char *mem;
+	size_t place; /* bytes of one */
 	void (*gone)(uint64_t generation, uint32_t place, void *arg);
 	void *arg;
 } window;
@@ -20,13 +21,17 @@ static struct {
 int
 wr_gen_reserve(void)
 {
-	void *p;
+	size_t place = WR_GEN_BYTES;
+	void *p = MAP_FAILED;
 
 	if (window.mem != NULL)
 		return 0;
 	/* Addresses only: no memory, and no promise of any. */
-	p = mmap(NULL, WR_GEN_BYTES * WR_GENERATIONS, PROT_NONE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	for (; p == MAP_FAILED && place >= WR_GEN_BYTES_MIN; place /= 4) {
+		p = mmap(NULL, place * WR_GENERATIONS, PROT_NONE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+		window.place = place;
+	}
 	if (p == MAP_FAILED)
 		return -errno;
 	window.mem = p;
@@ -37,14 +42,14 @@ static char *
 at(uint32_t place)
 {
 	assert(window.mem != NULL && place < WR_GENERATIONS);
-	return window.mem + WR_GEN_BYTES * place;
+	return window.mem + window.place * place;
 }
 
 /* Back to bare addresses: unmapping would let others move in. */
 static void
 vacate(uint32_t place)
 {
-	void *p = mmap(at(place), WR_GEN_BYTES, PROT_NONE,
+	void *p = mmap(at(place), window.place, PROT_NONE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 
 	assert(p != MAP_FAILED);
@@ -116,13 +121,13 @@ wr_build_open(struct wr_build *b, uint32_t place)
 	b->fd = memory();
 	if (b->fd < 0)
 		return b->fd;
-	if (ftruncate(b->fd, (off_t)WR_GEN_BYTES) < 0) {
+	if (ftruncate(b->fd, (off_t)window.place) < 0) {
 		err = -errno;
 	} else {
-		p = mmap(at(place), WR_GEN_BYTES, PROT_READ | PROT_WRITE,
+		p = mmap(at(place), window.place, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_FIXED, b->fd, 0);
 		if (p != MAP_FAILED) {
-			wr_arena_init(&b->arena, p, WR_GEN_BYTES);
+			wr_arena_init(&b->arena, p, window.place);
 			return 0;
 		}
 		err = -errno;
@@ -205,7 +210,7 @@ wr_gen_map(int fd, uint32_t place, uint64_t generation, size_t bytes)
 	struct wr_gen *g;
 	int err;
 
-	if (place >= WR_GENERATIONS || bytes > WR_GEN_BYTES || bytes == 0) {
+	if (place >= WR_GENERATIONS || bytes > window.place || bytes == 0) {
 		(void)close(fd);
 		(void)keep(-EINVAL);
 		return NULL;

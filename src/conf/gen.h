@@ -8,8 +8,9 @@
 
 #include "conf/conf.h"
 
-/* Room of one generation. */
-#define WR_GEN_BYTES ((size_t)256 << 20)
+/* Room of one generation; less where addresses are limited. */
+#define WR_GEN_BYTES     ((size_t)256 << 20)
+#define WR_GEN_BYTES_MIN ((size_t)4 << 20)
 
 struct wr_build {
 	struct wr_arena arena; /* over the place, writable until sealed */

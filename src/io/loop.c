@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "io/private.h"
 #include "io/sock.h"
+#include "io/splice.h"
 
 /* Callbacks start operations that can be finished at once; so many rounds
  * before the kernel is asked for news of everybody else. */
@@ -227,7 +228,12 @@ count(struct wr_loop *l, const struct wr_op *op, const struct wr_done *d)
 		l->stats->recvs++;
 		l->stats->recv_bytes += (uint64_t)d->res;
 		break;
+	case WR_OP_FILL:
+		l->stats->recvs++;
+		l->stats->recv_bytes += (uint64_t)d->res;
+		break;
 	case WR_OP_SEND:
+	case WR_OP_DRAIN:
 		l->stats->sends++;
 		break;
 	default:
@@ -558,6 +564,7 @@ loop_init(struct wr_loop *l, const struct wr_backend *be,
 static void
 loop_free(struct wr_loop *l)
 {
+	wr_pipes_fini(l);
 	wr_blocks_fini(l);
 	wr_pool_fini(&l->txs);
 	wr_pool_fini(&l->gathers);

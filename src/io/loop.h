@@ -24,6 +24,7 @@ struct wr_loop;
 struct wr_op;
 struct wr_sock;
 struct wr_block;
+struct wr_pipe;
 
 /*
  * A run of received or outgoing bytes in pooled memory.  Whoever holds a
@@ -70,6 +71,8 @@ enum wr_op_kind {
 	WR_OP_SEND,
 	WR_OP_READABLE,
 	WR_OP_WRITABLE,
+	WR_OP_FILL,  /* in: into a pipe */
+	WR_OP_DRAIN, /* out: of a pipe */
 };
 
 /* One direction of a socket.  All fields are the loop's, readable by anybody:
@@ -77,7 +80,8 @@ enum wr_op_kind {
 struct wr_op {
 	wr_done_fn *fn;
 	struct wr_op *next; /* in a queue of the loop */
-	void *data;         /* send: its gather list; connect: the address */
+	void *data;         /* send: its gather list; connect: the address;
+			       fill, drain: the pipe */
 	uint32_t want;      /* receive: bytes at most; connect: length */
 	uint8_t kind, state, flags;
 	uint8_t owed; /* kernel completions not yet seen */
@@ -224,6 +228,20 @@ wr_must_check int wr_recv(struct wr_loop *l, struct wr_sock *k, uint32_t max,
 #define WR_SEND_MORE 4u /* more follows at once: MSG_MORE */
 wr_must_check int wr_send(struct wr_loop *l, struct wr_sock *k,
     const struct wr_slice *v, int n, unsigned flags, wr_done_fn *fn);
+/*
+ * Bytes can also go through a pipe, which the kernel need not copy (Linux):
+ * filled from one socket, drained into another.  NULL: none is to be had, so
+ * copy.  A pipe is put back when no operation names it any more; what is in
+ * it then is lost.
+ */
+wr_must_check struct wr_pipe *wr_pipe_get(struct wr_loop *l);
+void wr_pipe_put(struct wr_loop *l, struct wr_pipe **p);
+/* As wr_recv() into an empty pipe, so that there are no bytes to look at. */
+wr_must_check int wr_fill(
+    struct wr_loop *l, struct wr_sock *k, struct wr_pipe *p, wr_done_fn *fn);
+/* As wr_send() of all that is in the pipe, but issued at once. */
+wr_must_check int wr_drain(
+    struct wr_loop *l, struct wr_sock *k, struct wr_pipe *p, wr_done_fn *fn);
 /* Once, when a foreign descriptor or socket is readable (writable). */
 wr_must_check int wr_watch(
     struct wr_loop *l, struct wr_sock *k, enum wr_op_kind kind, wr_done_fn *fn);

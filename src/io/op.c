@@ -202,6 +202,32 @@ wr_cancel(struct wr_loop *l, struct wr_op *op)
 }
 
 int
+wr_fill(struct wr_loop *l, struct wr_sock *k, struct wr_pipe *p, wr_done_fn *fn)
+{
+	int err = check(k, &k->in);
+
+	if (err < 0)
+		return err;
+	k->in.fn = fn;
+	k->in.data = p;
+	return start(l, k, &k->in, WR_OP_FILL, 0);
+}
+
+int
+wr_drain(
+    struct wr_loop *l, struct wr_sock *k, struct wr_pipe *p, wr_done_fn *fn)
+{
+	int err = check(k, &k->out);
+
+	if (err < 0)
+		return err;
+	k->out.fn = fn;
+	k->out.data = p;
+	k->sent = 0;
+	return start(l, k, &k->out, WR_OP_DRAIN, 0);
+}
+
+int
 wr_shutdown(struct wr_loop *l, struct wr_sock *k)
 {
 	int err = check(k, &k->out);

@@ -120,6 +120,8 @@ struct wr_loop {
 	uint64_t pressed_us;          /* since when blocks are missing, or 0 */
 	unsigned press_n;             /* calls when that is for too long */
 	struct sockaddr_storage peer; /* of the last accept */
+	struct wr_pipe *pipes;        /* free ones */
+	uint32_t pipes_made;
 	void (*pressure)(struct wr_loop *l, void *arg);
 	void *pressure_arg;
 	uint32_t chop, warn_ms, socks_max;
@@ -169,7 +171,7 @@ static inline bool
 wr_op_is_in(const struct wr_op *op)
 {
 	return op->kind == WR_OP_ACCEPT || op->kind == WR_OP_RECV ||
-	       op->kind == WR_OP_READABLE;
+	       op->kind == WR_OP_READABLE || op->kind == WR_OP_FILL;
 }
 
 /* `op` is in flight. */

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "io/splice.h"
+
 /* So many clients are accepted at once.  A burst doubles from turn to turn as
  * long as there are more, and begins at one: a rare client costs no useless
  * call, a crowd no useless wait. */
@@ -233,6 +235,40 @@ run_send(
 	return true;
 }
 
+/* -- Pipes --------------------------------------------------------------- */
+
+static int
+arm_pipe(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	if (!(k->ready & (op->kind == WR_OP_FILL ? WR_RD : WR_WR)))
+		return l->be->want(l, k, op);
+	wr_loop_ready(l, op);
+	return 0;
+}
+
+/* A short transfer says nothing: it may be the pipe that has no more room. */
+static bool
+try_fill(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	d->res = wr_pipe_fill(l, op->data, k->fd, l->chop);
+	if (d->res != -EAGAIN)
+		return true;
+	k->ready &= (uint8_t)~WR_RD;
+	return park(l, k, op, d);
+}
+
+static bool
+try_drain(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	d->res = wr_pipe_drain(l, op->data, k, l->chop);
+	if (d->res != -EAGAIN)
+		return true;
+	k->ready &= (uint8_t)~WR_WR;
+	return park(l, k, op, d);
+}
+
 /* -- Connect ------------------------------------------------------------- */
 
 static int
@@ -353,6 +389,9 @@ wr_ready_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 		return arm_connect(l, k, op);
 	case WR_OP_ACCEPT:
 		return arm_accept(l, k, op);
+	case WR_OP_FILL:
+	case WR_OP_DRAIN:
+		return arm_pipe(l, k, op);
 	default:
 		err = l->be->want(l, k, op);
 		/* A file is always ready, so epoll refuses it. */
@@ -402,6 +441,10 @@ wr_ready_run(
 		return run_connect(l, k, op, d);
 	case WR_OP_ACCEPT:
 		return run_accept(l, k, op, d);
+	case WR_OP_FILL:
+		return try_fill(l, k, op, d);
+	case WR_OP_DRAIN:
+		return try_drain(l, k, op, d);
 	default:
 		d->res = 0;
 		return true;

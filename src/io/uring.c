@@ -20,6 +20,7 @@
 
 #include "io/ring.h"
 #include "io/sock.h"
+#include "io/splice.h"
 
 #define REQUESTS    256  /* submitted at once */
 #define COMPLETIONS 8192 /* of one turn of many sockets */
@@ -54,6 +55,9 @@ static const struct {
 /* k->ready: what the next receive should do. */
 #define TRY       1u /* bytes are likely to be there */
 #define TAKE_MUCH 2u /* the last one filled a small buffer */
+
+/* k->flags: the socket does not block. */
+#define KF_NONBLOCK 0x10u
 
 struct uring {
 	struct wr_ring ring;
@@ -246,6 +250,37 @@ arm_connect(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	start(u, sqe, op);
 }
 
+/* By hand, as the kernel would use a thread for it. */
+static int
+move(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	int err;
+
+	if (!(k->flags & KF_NONBLOCK)) {
+		l->stats->syscalls += 2;
+		err = wr_sock_nonblock(k->fd, true);
+		if (err < 0)
+			return err;
+		k->flags |= KF_NONBLOCK;
+	}
+	if (op->kind == WR_OP_FILL)
+		return wr_pipe_fill(l, op->data, k->fd, l->chop);
+	return wr_pipe_drain(l, op->data, k, l->chop);
+}
+
+static void
+arm_move(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	int res = move(l, k, op);
+
+	if (res != -EAGAIN)
+		wr_loop_post(l, op, res);
+	else if (op->kind == WR_OP_FILL)
+		arm_poll(l, k, op, POLLIN | POLLRDHUP);
+	else
+		arm_poll(l, k, op, POLLOUT);
+}
+
 static int
 uring_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
@@ -278,6 +313,10 @@ uring_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 		return 0;
 	case WR_OP_WRITABLE:
 		arm_poll(l, k, op, POLLOUT);
+		return 0;
+	case WR_OP_FILL:
+	case WR_OP_DRAIN:
+		arm_move(l, k, op);
 		return 0;
 	default:
 		return -EINVAL;
@@ -435,6 +474,13 @@ finish(struct wr_loop *l, struct uring *u, const struct io_uring_cqe *cqe)
 	case WR_OP_CONNECT:
 		k->ready = 0; /* few servers speak at once */
 		wr_loop_post(l, op, cqe->res);
+		break;
+	case WR_OP_FILL:
+	case WR_OP_DRAIN:
+		if (op->flags & WR_OPF_CANCEL)
+			wr_loop_post(l, op, -ECANCELED);
+		else
+			arm_move(l, k, op);
 		break;
 	default:
 		wr_loop_post(l, op, cqe->res < 0 ? cqe->res : 0);

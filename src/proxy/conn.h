@@ -48,6 +48,7 @@ struct wr_conn {
 	bool slow;                /* took the last bytes only piece by piece */
 	bool hint : 1;            /* seemed to have more to say */
 	bool bulk : 1;            /* a lot was sent to it once */
+	uint8_t full : 5;         /* how often in a row it had much to say */
 };
 
 _Static_assert(sizeof(struct wr_conn) == 128, "an end is two cache lines");
@@ -68,6 +69,14 @@ static inline struct wr_conn *
 wr_conn_of_sock(struct wr_sock *k)
 {
 	return wr_container_of(k, struct wr_conn, sock);
+}
+
+/* Bytes are on their way to it that it has not taken. */
+static inline bool
+wr_conn_owed(const struct wr_conn *c)
+{
+	return c->sock.out.kind == WR_OP_SEND ||
+	       c->sock.out.kind == WR_OP_DRAIN;
 }
 
 /* As wr_recv(). */

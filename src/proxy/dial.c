@@ -144,7 +144,6 @@ refresh(struct wr_session *s)
 	s->upstream = u;
 	s->server = NULL;
 	/* What they said was copied when it was routed. */
-	s->listener = NULL;
 	s->rules = NULL;
 	return true;
 }

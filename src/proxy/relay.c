@@ -6,12 +6,15 @@
 #include <errno.h>
 
 #include "conf/key.h"
-#include "io/sock.h"
 
 /* While a reader is slow, no more than this waits for it in our memory. */
 #define SLOW_BYTES 4096u
 /* Whoever is sent this much at once is worth a system call of its own. */
 #define BULK_BYTES 32768
+/* After so many of these in a row it goes through a pipe; and no longer when
+ * so many in a row were smaller than this. */
+#define FULL      4u
+#define FEW_BYTES 16384
 /* How often a stalled send is looked at, in parts of its time-out. */
 #define LOOKS       8
 #define LOOK_MIN_MS 10
@@ -19,7 +22,7 @@
 #define LONG_MS     2000u
 #define TOGETHER_MS 64u
 
-static wr_done_fn on_recv, on_send;
+static wr_done_fn on_recv, on_send, on_fill, on_drain;
 static wr_timer_fn on_timer;
 
 static inline uint32_t
@@ -106,11 +109,39 @@ tear(struct wr_loop *l, struct wr_conn *c, int err)
 
 /* -- Pumps --------------------------------------------------------------- */
 
+/* False: copy. */
+static bool
+may_splice(struct wr_loop *l, struct wr_conn *c)
+{
+	struct wr_relay *r = relay_of(c);
+
+	if (r->pipe[c->side] != NULL)
+		return true;
+	if (c->via == NULL && other(c)->via == NULL)
+		r->pipe[c->side] = wr_pipe_get(l);
+	if (r->pipe[c->side] != NULL)
+		return true;
+	c->full = 0;
+	return false;
+}
+
+static void
+leave_pipe(struct wr_loop *l, struct wr_conn *c)
+{
+	wr_pipe_put(l, &relay_of(c)->pipe[c->side]);
+	c->full = 0;
+}
+
 static void
 pump_recv(struct wr_loop *l, struct wr_conn *c)
 {
-	int err = wr_conn_recv(l, c, other(c)->slow ? SLOW_BYTES : 0,
-	    c->hint ? 0 : WR_COLD, on_recv);
+	int err;
+
+	if (c->full >= FULL && may_splice(l, c))
+		err = wr_fill(l, &c->sock, relay_of(c)->pipe[c->side], on_fill);
+	else
+		err = wr_conn_recv(l, c, other(c)->slow ? SLOW_BYTES : 0,
+		    c->hint ? 0 : WR_COLD, on_recv);
 
 	if (err < 0)
 		tear(l, c, err);
@@ -167,6 +198,25 @@ wake(struct wr_loop *l, struct wr_relay *r)
 		wr_timer_set(l, &r->timer, r->nap_ms, on_timer);
 }
 
+/* At least SLOW_BYTES came, which is all that was asked for if the other end
+ * is slow. */
+static void
+much(struct wr_loop *l, struct wr_conn *c, int bytes)
+{
+	struct wr_conn *to = other(c);
+
+	if (bytes < BULK_BYTES && !to->slow) {
+		c->full = 0;
+		return;
+	}
+	if (c->full < FULL)
+		c->full++;
+	if (to->bulk)
+		return;
+	to->bulk = true;
+	relay_of(c)->tell(l, relay_of(c), WR_RELAY_BULK);
+}
+
 static void
 on_recv(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 {
@@ -188,11 +238,10 @@ on_recv(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 		relay_of(c)->tell(l, relay_of(c), WR_RELAY_HEARD);
 	c->in_ms = now;
 	c->hint = d->flags & WR_HINT;
-	if (d->res >= BULK_BYTES && !to->bulk) {
-		to->bulk = true;
-		if (relay_of(c)->unsent != 0)
-			wr_sock_unsent(to->sock.fd, relay_of(c)->unsent);
-	}
+	if ((uint32_t)d->res >= SLOW_BYTES)
+		much(l, c, d->res);
+	else
+		c->full = 0;
 	err = wr_conn_send(l, to, &d->in, 1, 0, on_send);
 	if (err < 0)
 		pump_refused(l, to, err);
@@ -212,6 +261,62 @@ on_send(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	from->bytes += (uint64_t)d->res;
 	c->out_ms = clock_ms(l);
 	c->slow = d->flags & WR_SHORT;
+	pump_recv(l, from);
+}
+
+/* -- Through a pipe ------------------------------------------------------ */
+
+static void
+filled(struct wr_loop *l, struct wr_conn *c, int bytes)
+{
+	int err;
+
+	if (clock_ms(l) - c->in_ms >= relay_of(c)->nap_ms)
+		wake(l, relay_of(c));
+	c->in_ms = clock_ms(l);
+	if (bytes >= FEW_BYTES)
+		c->full = FULL + FULL - 1;
+	else
+		c->full--;
+	err =
+	    wr_drain(l, &other(c)->sock, relay_of(c)->pipe[c->side], on_drain);
+	if (err < 0)
+		pump_refused(l, other(c), err);
+}
+
+static void
+on_fill(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_conn *c = wr_conn_of_in(op);
+
+	if (d->res > 0) {
+		filled(l, c, d->res);
+	} else if (d->res == 0) {
+		leave_pipe(l, c);
+		pump_end(l, c);
+	} else if (d->res == -EINVAL) {
+		/* A kind of socket that cannot. */
+		leave_pipe(l, c);
+		pump_recv(l, c);
+	} else {
+		tear(l, c, d->res);
+	}
+}
+
+static void
+on_drain(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_conn *c = wr_conn_of_out(op);
+	struct wr_conn *from = other(c);
+
+	from->bytes += c->sock.sent;
+	if (d->res < 0) {
+		pump_refused(l, c, d->res);
+		return;
+	}
+	c->out_ms = clock_ms(l);
+	if (from->full < FULL)
+		leave_pipe(l, from);
 	pump_recv(l, from);
 }
 
@@ -236,12 +341,6 @@ consider(struct first *f, uint32_t since, uint32_t limit, enum wr_end why)
 	f->why = why;
 }
 
-static inline bool
-sends(const struct wr_conn *c)
-{
-	return c->sock.out.kind != WR_OP_NONE;
-}
-
 /* Since when bytes wait for `c` without one being taken. */
 static uint32_t
 stalled_since(const struct wr_conn *c)
@@ -254,7 +353,7 @@ stalled_since(const struct wr_conn *c)
 uint32_t
 wr_relay_stalled_ms(const struct wr_loop *l, const struct wr_conn *c)
 {
-	return sends(c) ? clock_ms(l) - stalled_since(c) : 0;
+	return wr_conn_owed(c) ? clock_ms(l) - stalled_since(c) : 0;
 }
 
 static void
@@ -265,7 +364,7 @@ consider_side(struct wr_relay *r, struct wr_conn *c, struct first *f)
 	static const enum wr_end idles[] = { WR_END_CLIENT_RELAY_IDLE,
 		WR_END_SERVER_RELAY_IDLE };
 
-	if (sends(c)) {
+	if (wr_conn_owed(c)) {
 		/* A long send moves in steps that nobody tells us of. */
 		if (c->sock.sent != c->seen) {
 			c->seen = c->sock.sent;
@@ -294,8 +393,8 @@ consider_all(struct wr_relay *r, struct first *f)
 
 	consider_side(r, client, f);
 	consider_side(r, server, f);
-	if (client->bytes > 0 && server->bytes == 0 && !sends(client) &&
-	    !sends(server))
+	if (client->bytes > 0 && server->bytes == 0 && !wr_conn_owed(client) &&
+	    !wr_conn_owed(server))
 		consider(f, server->out_ms, r->limits.first_byte,
 		    WR_END_SERVER_RELAY_FIRST);
 	if (client->over || server->over)
@@ -356,8 +455,8 @@ on_timer(struct wr_loop *l, struct wr_timer *t)
 		finish(l, r);
 		return;
 	}
-	awake = sends(&r->end[0]) || sends(&r->end[1]) || r->restless ||
-		f.now - moved(r) < r->nap_ms;
+	awake = wr_conn_owed(&r->end[0]) || wr_conn_owed(&r->end[1]) ||
+		r->restless || f.now - moved(r) < r->nap_ms;
 	if (awake && r->nap_ms < f.left_ms)
 		f.left_ms = r->nap_ms;
 	if (f.left_ms != WR_OFF)
@@ -396,4 +495,11 @@ wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_fn *tell)
 		pump_recv(l, &r->end[WR_SERVER]);
 	if (r->tell != NULL)
 		wr_relay_look(l, r);
+}
+
+void
+wr_relay_fini(struct wr_loop *l, struct wr_relay *r)
+{
+	wr_pipe_put(l, &r->pipe[WR_CLIENT]);
+	wr_pipe_put(l, &r->pipe[WR_SERVER]);
 }

@@ -6,6 +6,9 @@
  * slow reader holds back a fast writer with no code to say so.  What one end
  * has ended is ended towards the other as soon as all was delivered.
  *
+ * A direction in which much flows goes through a pipe of the kernel instead of
+ * our memory, as long as that pays.
+ *
  * Time costs nothing per message: an end notes when it last moved, and one
  * timer looks at the notes when the first of the time-outs could be over.
  */
@@ -20,6 +23,7 @@ struct wr_relay;
 enum wr_relay_news {
 	WR_RELAY_HEARD, /* the server's first byte has come */
 	WR_RELAY_TICK,  /* tick_ms are over; r->tick_at is the last time */
+	WR_RELAY_BULK, /* an end with `bulk` is sent much, for the first time */
 	WR_RELAY_OVER,
 };
 
@@ -38,12 +42,11 @@ struct wr_limits {
 
 struct wr_relay {
 	struct wr_conn end[2]; /* by enum wr_side; initialised by the caller */
-	struct wr_timer timer; /* the caller's while the relay does not run */
-	wr_relay_fn *tell;     /* NULL: it does not run */
+	struct wr_pipe *pipe[2]; /* of what comes from that side, or NULL */
+	struct wr_timer timer;   /* the caller's while the relay does not run */
+	wr_relay_fn *tell;       /* NULL: it does not run */
 	struct wr_limits limits; /* set by the caller */
 	uint32_t start_ms;       /* set by the caller: when lifetime began */
-	uint32_t unsent;         /* set by the caller: what the kernel may
-				    hold for a slow reader, 0: its choice */
 	uint32_t tick_ms;        /* set by the caller, also when told: time
 				    between ticks, 0: none.  While nothing
 				    moves and `restless` is off there are
@@ -51,12 +54,12 @@ struct wr_relay {
 	uint32_t tick_at;
 	uint32_t half_ms; /* when the first side ended */
 	uint32_t nap_ms;  /* silence after which the timer sleeps */
-	bool restless;
 	/* The result. */
 	int err;      /* the error behind `why`, or 0 */
 	uint8_t why;  /* enum wr_end */
 	uint8_t torn; /* bit of each side of which bytes may be lost */
 	uint8_t deaf; /* bit of each side that may talk on to nobody */
+	bool restless;
 };
 
 /*
@@ -66,6 +69,9 @@ struct wr_relay {
  * that is in `deaf`: nothing goes out to it.
  */
 void wr_relay_start(struct wr_loop *l, struct wr_relay *r, wr_relay_fn *tell);
+
+/* Both ends are closed: give back what is left. */
+void wr_relay_fini(struct wr_loop *l, struct wr_relay *r);
 
 /* Limits were changed, or a side was given other limits: look at the clock. */
 void wr_relay_look(struct wr_loop *l, struct wr_relay *r);

@@ -297,19 +297,36 @@ tell_server(struct wr_session *s)
 		wr_hooks_server(s, WR_NEWS_EARLY_RESET);
 }
 
+/* What the kernel may hold for a slow server; accepted sockets have it from
+ * their listener. */
+static void
+bound_unsent(struct wr_session *s)
+{
+	const struct wr_conn *server = &s->relay.end[WR_SERVER];
+	uint64_t unsent = s->px->gen->conf->events.unsent;
+
+	if (server->bulk && unsent > 0)
+		wr_sock_unsent(server->sock.fd, (uint32_t)unsent);
+}
+
 static void
 on_relay(struct wr_loop *l, struct wr_relay *r, enum wr_relay_news news)
 {
 	struct wr_session *s = wr_container_of(r, struct wr_session, relay);
 
 	(void)l;
-	if (news == WR_RELAY_HEARD) {
+	switch (news) {
+	case WR_RELAY_HEARD:
 		wr_hooks_server(s, WR_NEWS_ANSWERED);
 		return;
-	}
-	if (news == WR_RELAY_TICK) {
+	case WR_RELAY_TICK:
 		wr_beat_tick(s);
 		return;
+	case WR_RELAY_BULK:
+		bound_unsent(s);
+		return;
+	case WR_RELAY_OVER:
+		break;
 	}
 	if (r->why == WR_END_WEIR_ANY_ERROR) {
 		errno = -r->err;
@@ -326,9 +343,7 @@ on_relay(struct wr_loop *l, struct wr_relay *r, enum wr_relay_news news)
 static void
 relay(struct wr_session *s)
 {
-	s->relay.unsent = (uint32_t)s->gen->conf->events.unsent;
 	/* From here on it lives on copies. */
-	s->listener = NULL;
 	s->rules = NULL;
 	s->upstream = NULL;
 	s->server = NULL;
@@ -349,7 +364,7 @@ wr_session_hang_up(struct wr_session *s, enum wr_side side)
 	if (c->sock.closing)
 		return;
 	/* What did not get all that was meant for it must not see an end. */
-	reset = s->relay.torn & from_other || c->sock.out.kind == WR_OP_SEND;
+	reset = s->relay.torn & from_other || wr_conn_owed(c);
 	wr_conn_close(s->px->loop, c, reset, on_closed);
 }
 
@@ -359,6 +374,7 @@ free_session(struct wr_session *s)
 	struct wr_proxy *px = s->px;
 
 	wr_list_remove(&s->link);
+	wr_relay_fini(px->loop, &s->relay);
 	wr_count(
 	    &wr_count_listener(px, s->listener_cell)->active, (uint64_t)-1);
 	wr_pool_put(&px->sessions, s);
@@ -386,10 +402,10 @@ static void
 count_unfinished(struct wr_session *s)
 {
 	for (unsigned side = 0; side < 2; side++) {
-		const struct wr_sock *k = &s->relay.end[side].sock;
+		const struct wr_conn *c = &s->relay.end[side];
 
-		if (k->out.kind == WR_OP_SEND)
-			s->relay.end[1 - side].bytes += k->sent;
+		if (wr_conn_owed(c))
+			s->relay.end[1 - side].bytes += c->sock.sent;
 	}
 }
 

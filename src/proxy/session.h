@@ -44,9 +44,11 @@ struct wr_session {
 	struct wr_proxy *px;
 	/* While it decides: the generation, and what it points to. */
 	struct wr_gen *gen;
-	const struct wr_listener_conf *listener;
 	const struct wr_rules *rules;
-	const struct wr_upstream_conf *upstream;
+	union {
+		const struct wr_listener_conf *listener; /* until routed */
+		const struct wr_upstream_conf *upstream;
+	};
 	union {
 		const struct wr_server_conf *server;
 		wr_judge_fn *judge; /* of what it says before an answer */
@@ -55,10 +57,13 @@ struct wr_session {
 	uint64_t tried;         /* bits of servers, see wr_server_bit() */
 	struct wr_ip client_ip; /* see wr_session_client() */
 	uint32_t listener_cell, upstream_cell, server_cell; /* or WR_OFF */
-	uint32_t dial_ms;    /* when the first connect began, after accept */
+	union {
+		uint32_t
+		    dial_ms;    /* when the first connect began, after accept */
+		uint32_t eaten; /* bytes read before an answer */
+	};
 	uint32_t connect_us; /* how long the last one took */
 	uint32_t linger_ms;
-	uint32_t eaten;         /* bytes read in preread */
 	uint32_t since_ms;      /* queued, after accept */
 	uint16_t port;          /* of ours, that the client came to */
 	struct wr_beat beat[2]; /* by enum wr_side */

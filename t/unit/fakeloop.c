@@ -18,6 +18,13 @@ struct wr_block {
 	uint8_t mem[];
 };
 
+#define PIPE_BYTES 262144u
+
+struct wr_pipe {
+	uint32_t held;
+	uint8_t mem[PIPE_BYTES];
+};
+
 struct tx {
 	struct wr_slice v[WR_IOV];
 	int n;
@@ -29,7 +36,8 @@ struct wr_loop {
 	struct wr_list timers, hooks;
 	struct wr_sock *closing;
 	struct wr_sock *socks[4096]; /* all that are open */
-	uint32_t n_socks, blocks;
+	uint32_t n_socks, blocks, pipes;
+	bool no_pipes;
 	unsigned shutdowns;
 	bool was_reset;
 	struct wr_loop_stats stats;
@@ -58,7 +66,7 @@ fake_new(void)
 unsigned
 fake_left(const struct wr_loop *l)
 {
-	unsigned n = l->n_socks + l->blocks;
+	unsigned n = l->n_socks + l->blocks + l->pipes;
 
 	wr_list_each (t, &((struct wr_loop *)(uintptr_t)l)->timers)
 		n++;
@@ -248,6 +256,62 @@ drop_tx(struct wr_loop *l, struct wr_op *op)
 	op->data = NULL;
 }
 
+/* -- Pipes --------------------------------------------------------------- */
+
+struct wr_pipe *
+wr_pipe_get(struct wr_loop *l)
+{
+	struct wr_pipe *p;
+
+	if (l->no_pipes || (p = calloc(1, sizeof(*p))) == NULL)
+		return NULL;
+	l->pipes++;
+	return p;
+}
+
+void
+wr_pipe_put(struct wr_loop *l, struct wr_pipe **p)
+{
+	if (*p == NULL)
+		return;
+	l->pipes--;
+	free(*p);
+	*p = NULL;
+}
+
+int
+wr_fill(struct wr_loop *l, struct wr_sock *k, struct wr_pipe *p, wr_done_fn *fn)
+{
+	(void)l;
+	assert(p->held == 0);
+	k->in.want = PIPE_BYTES;
+	k->in.data = p;
+	return start(k, &k->in, WR_OP_FILL, fn);
+}
+
+int
+wr_drain(
+    struct wr_loop *l, struct wr_sock *k, struct wr_pipe *p, wr_done_fn *fn)
+{
+	(void)l;
+	assert(p->held > 0);
+	k->sent = 0;
+	k->out.data = p;
+	return start(k, &k->out, WR_OP_DRAIN, fn);
+}
+
+void
+fake_no_pipes(struct wr_loop *l)
+{
+	l->no_pipes = true;
+}
+
+unsigned
+fake_pipes(const struct wr_loop *l)
+{
+	return l->pipes;
+}
+
 /* -- What the test says -------------------------------------------------- */
 
 static void
@@ -260,6 +324,8 @@ deliver(struct wr_loop *l, struct wr_op *op, struct wr_done *d)
 				d->flags |= WR_SHORT;
 			drop_tx(l, op);
 		}
+		if (op->kind == WR_OP_DRAIN && d->res > 0)
+			((struct wr_pipe *)op->data)->held = 0;
 		op->kind = WR_OP_NONE;
 	}
 	op->fn(l, op, d);
@@ -281,10 +347,18 @@ fake_bytes(struct wr_loop *l, struct wr_op *op, const void *p, uint32_t len,
 {
 	struct wr_done d = { .flags = flags };
 
-	assert(op->kind == WR_OP_RECV && len > 0);
+	assert(len > 0);
 	if (op->want != 0 && len > op->want)
 		len = op->want;
-	d.in = new_slice(l, p, len);
+	if (op->kind == WR_OP_FILL) {
+		struct wr_pipe *pipe = op->data;
+
+		memcpy(pipe->mem, p, len);
+		pipe->held = len;
+	} else {
+		assert(op->kind == WR_OP_RECV);
+		d.in = new_slice(l, p, len);
+	}
 	d.res = (int)len;
 	deliver(l, op, &d);
 	return len;
@@ -303,9 +377,12 @@ uint32_t
 fake_left_bytes(const struct wr_op *op)
 {
 	const struct tx *tx = op->data;
+	const struct wr_pipe *pipe = op->data;
+	uint32_t total;
 
-	assert(op->kind == WR_OP_SEND);
-	return tx->total - wr_container_of(op, const struct wr_sock, out)->sent;
+	assert(op->kind == WR_OP_SEND || op->kind == WR_OP_DRAIN);
+	total = op->kind == WR_OP_SEND ? tx->total : pipe->held;
+	return total - wr_container_of(op, const struct wr_sock, out)->sent;
 }
 
 uint8_t
@@ -314,6 +391,8 @@ fake_byte(const struct wr_op *op, uint32_t i)
 	const struct tx *tx = op->data;
 
 	i += wr_container_of(op, const struct wr_sock, out)->sent;
+	if (op->kind == WR_OP_DRAIN)
+		return ((const struct wr_pipe *)op->data)->mem[i];
 	for (int j = 0; j < tx->n; j++) {
 		if (i < tx->v[j].len)
 			return tx->v[j].mem[i];

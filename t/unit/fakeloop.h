@@ -47,6 +47,9 @@ bool fake_was_reset(const struct wr_loop *l);
 unsigned fake_shutdowns(const struct wr_loop *l);
 /* Buffers are short. */
 void fake_press(struct wr_loop *l);
+/* Pipes are not to be had; how many are out. */
+void fake_no_pipes(struct wr_loop *l);
+unsigned fake_pipes(const struct wr_loop *l);
 /* The next socket cannot be had. */
 void fake_fail_socket(int err);
 /* The address that was last connected to. */

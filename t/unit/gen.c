@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "conf.h"
@@ -245,10 +246,53 @@ loads_leak_nothing(void)
 	wr_gen_put(&g);
 }
 
+/* Where addresses are limited, a small configuration still fits, and one that
+ * does not is refused. */
+static int
+with_little_room(void)
+{
+	struct rlimit little = { (rlim_t)192 << 20, (rlim_t)192 << 20 };
+	struct wr_load ld = { 0 };
+	struct wr_text t = { 0 };
+	const char *said;
+	struct wr_gen *g;
+
+	if (setrlimit(RLIMIT_AS, &little) < 0 || wr_gen_reserve() < 0)
+		return 1;
+	g = conf_load(TEXT, &ld, &said);
+	if (g == NULL || g->conf->n_upstreams != 1)
+		return 2;
+	wr_gen_put(&g);
+	wr_text_puts(&t, "upstreams = {\n");
+	for (int i = 0; i < 20000; i++)
+		wr_text_printf(
+		    &t, "a%d = { servers = \"10.0.0.1:80\"; };\n", i);
+	wr_text_puts(&t, "};\n");
+	if (conf_load(t.p, &ld, &said) != NULL)
+		return 3;
+	return strstr(said, "too large") != NULL ? 0 : 4;
+}
+
+static void
+little_room_is_enough(void)
+{
+#ifndef __SANITIZE_ADDRESS__
+	int status = 1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(with_little_room());
+	(void)waitpid(pid, &status, 0);
+	is_int(WEXITSTATUS(status), 0);
+	ok(WIFEXITED(status));
+#endif
+}
+
 int
 main(void)
 {
 	conf_begin();
+	little_room_is_enough();
 	is_int(wr_gen_reserve(), 0);
 	is_int(wr_gen_reserve(), 0);
 	a_value_has_real_pointers();

@@ -11,7 +11,7 @@
 
 static struct wr_loop *l;
 static struct wr_relay r;
-static int ended, heard;
+static int ended, heard, bulk;
 static uint8_t zeros[65536];
 
 #define CLIENT (&r.end[WR_CLIENT].sock)
@@ -22,15 +22,17 @@ on_news(struct wr_loop *l_, struct wr_relay *r_, enum wr_relay_news news)
 {
 	if (news == WR_RELAY_OVER)
 		ended += l_ == l && r_ == &r;
-	else
+	else if (news == WR_RELAY_HEARD)
 		heard++;
+	else if (news == WR_RELAY_BULK)
+		bulk++;
 }
 
 static void
 begin(void)
 {
 	l = fake_new();
-	ended = heard = 0;
+	ended = heard = bulk = 0;
 	memset(&r, 0, sizeof(r));
 	is_int(wr_conn_init(l, &r.end[WR_CLIENT], WR_CLIENT, 10), 0);
 	is_int(wr_conn_init(l, &r.end[WR_SERVER], WR_SERVER, 11), 0);
@@ -54,6 +56,7 @@ finish(void)
 	wr_conn_close(l, &r.end[WR_CLIENT], false, NULL);
 	wr_conn_close(l, &r.end[WR_SERVER], false, NULL);
 	fake_turn(l);
+	wr_relay_fini(l, &r);
 	is_int(fake_left(l), 0);
 	fake_free(&l);
 }
@@ -345,13 +348,103 @@ traffic_sets_no_timers(void)
 	finish();
 }
 
+/* -- Pipes --------------------------------------------------------------- */
+
+static void
+pass(struct wr_op *in, struct wr_op *out, uint32_t n)
+{
+	fake_bytes(l, in, zeros, n, 0);
+	fake_take(l, out, fake_left_bytes(out));
+}
+
+static void
+much_goes_through_a_pipe_while_it_pays(void)
+{
+	start();
+	for (int i = 0; i < 4; i++) {
+		ok(fake_waits(&SERVER->in) == WR_OP_RECV);
+		pass(&SERVER->in, &CLIENT->out, 40000);
+	}
+	is_int(bulk, 1);
+	ok(fake_waits(&SERVER->in) == WR_OP_FILL);
+	is_int(fake_pipes(l), 1);
+	/* The other direction has nothing to do with it. */
+	pass(&CLIENT->in, &SERVER->out, 100);
+	ok(fake_waits(&CLIENT->in) == WR_OP_RECV);
+
+	fake_bytes(l, &SERVER->in, zeros, 60000, 0);
+	ok(fake_waits(&CLIENT->out) == WR_OP_DRAIN);
+	fake_take(l, &CLIENT->out, 10000);
+	ok(fake_waits(&SERVER->in) == WR_OP_NONE);
+	fake_take(l, &CLIENT->out, 50000);
+	is_int(r.end[WR_SERVER].bytes, 220000);
+
+	for (int i = 0; i < 4; i++) {
+		ok(fake_waits(&SERVER->in) == WR_OP_FILL);
+		pass(&SERVER->in, &CLIENT->out, 100);
+	}
+	ok(fake_waits(&SERVER->in) == WR_OP_RECV);
+	is_int(fake_pipes(l), 0);
+	finish();
+}
+
+static void
+without_a_pipe_it_is_copied(void)
+{
+	start();
+	fake_no_pipes(l);
+	for (int i = 0; i < 9; i++)
+		pass(&SERVER->in, &CLIENT->out, 40000);
+	ok(fake_waits(&SERVER->in) == WR_OP_RECV);
+	finish();
+
+	/* Sockets of a kind that cannot. */
+	start();
+	for (int i = 0; i < 4; i++)
+		pass(&SERVER->in, &CLIENT->out, 40000);
+	fake_finish(l, &SERVER->in, -EINVAL);
+	ok(fake_waits(&SERVER->in) == WR_OP_RECV);
+	is_int(ended, 0);
+	finish();
+}
+
+static void
+a_pipe_is_given_back_however_it_ends(void)
+{
+	for (int how = 0; how < 3; how++) {
+		start();
+		for (int i = 0; i < 4; i++)
+			pass(&SERVER->in, &CLIENT->out, 40000);
+		if (how == 0) {
+			fake_finish(l, &SERVER->in, 0);
+			fake_finish(l, &CLIENT->in, 0);
+			is_int(r.why, WR_END_SERVER_RELAY_EOF);
+		} else if (how == 1) {
+			fake_finish(l, &SERVER->in, -ECONNRESET);
+			is_int(r.why, WR_END_SERVER_RELAY_RESET);
+		} else {
+			fake_bytes(l, &SERVER->in, zeros, 60000, 0);
+			fake_take(l, &CLIENT->out, 1000);
+			fake_finish(l, &CLIENT->out, -EPIPE);
+			fake_finish(l, &CLIENT->in, -ECONNRESET);
+			is_int(r.why, WR_END_CLIENT_RELAY_RESET);
+			is_int(r.end[WR_SERVER].bytes, 161000);
+		}
+		is_int(ended, 1);
+		finish();
+	}
+}
+
 /* -- Any order of events ------------------------------------------------- */
 
 struct stream {
 	uint64_t said, heard; /* bytes */
 	uint32_t said_sum, heard_sum;
+	unsigned mood;
 	bool closed;
 };
+
+static unsigned piped;
 
 static uint32_t
 mix(uint32_t sum, uint8_t byte)
@@ -362,8 +455,15 @@ mix(uint32_t sum, uint8_t byte)
 static void
 say(struct wr_random *rnd, struct stream *st, struct wr_op *op)
 {
-	uint32_t n = 1 + wr_random_below(rnd, 3000), took;
-	uint8_t mem[3000];
+	static const uint32_t sizes[] = { 10, 3000, 40000, 65536, 200000 };
+	static uint8_t mem[200000];
+	uint32_t n = sizes[st->mood], took;
+
+	/* Much or little, for a while. */
+	if (wr_random_below(rnd, 8) == 0)
+		st->mood = wr_random_below(rnd, 5);
+	n = n - wr_random_below(rnd, n / 4);
+	piped += op->kind == WR_OP_FILL;
 
 	for (uint32_t i = 0; i < n; i++)
 		mem[i] = (uint8_t)(st->said + i) ^ (uint8_t)(st->said >> 8);
@@ -388,6 +488,12 @@ hear(struct wr_random *rnd, struct stream *st, struct wr_op *op)
 	fake_take(l, op, n);
 }
 
+static bool
+listens(const struct wr_sock *k)
+{
+	return k->in.kind == WR_OP_RECV || k->in.kind == WR_OP_FILL;
+}
+
 /* One random event at one of the two ends; streams are by who speaks. */
 static void
 step(struct wr_random *rnd, struct stream st[2], unsigned left)
@@ -399,11 +505,11 @@ step(struct wr_random *rnd, struct stream st[2], unsigned left)
 		fake_pass(l, wr_random_below(rnd, 50));
 	if (ended > 0)
 		return;
-	if (k->out.kind == WR_OP_SEND && wr_random_below(rnd, 2) == 0)
+	if (wr_conn_owed(&r.end[side]) && wr_random_below(rnd, 2) == 0)
 		hear(rnd, &st[!side], &k->out);
-	else if (k->in.kind == WR_OP_RECV && left > 0)
+	else if (listens(k) && left > 0)
 		say(rnd, &st[side], &k->in);
-	else if (k->in.kind == WR_OP_RECV) {
+	else if (listens(k)) {
 		st[side].closed = true;
 		fake_finish(l, &k->in, 0);
 	}
@@ -415,7 +521,7 @@ on_its_way(int side)
 {
 	const struct wr_sock *to = &r.end[!side].sock;
 
-	return to->out.kind == WR_OP_SEND ? to->sent : 0;
+	return wr_conn_owed(&r.end[!side]) ? to->sent : 0;
 }
 
 static bool
@@ -441,9 +547,9 @@ every_byte_arrives(uint64_t seed, bool breaks)
 		unsigned side = wr_random_below(&rnd, 2);
 		struct wr_sock *k = &r.end[side].sock;
 
-		if (breaks && n == 5 && k->in.kind == WR_OP_RECV)
+		if (breaks && n == 5 && listens(k))
 			fake_finish(l, &k->in, -ECONNRESET);
-		else if (breaks && n == 6 && k->out.kind == WR_OP_SEND)
+		else if (breaks && n == 6 && wr_conn_owed(&r.end[side]))
 			fake_finish(l, &k->out, -EPIPE);
 		else
 			step(&rnd, st, n);
@@ -457,6 +563,7 @@ every_byte_arrives(uint64_t seed, bool breaks)
 	wr_conn_close(l, &r.end[0], false, NULL);
 	wr_conn_close(l, &r.end[1], true, NULL);
 	fake_turn(l);
+	wr_relay_fini(l, &r);
 	good = good && ended == 1 && fake_left(l) == 0;
 	fake_free(&l);
 	return good;
@@ -467,9 +574,11 @@ no_schedule_loses_or_mixes_bytes(void)
 {
 	unsigned bad = 0;
 
-	for (uint64_t seed = 1; seed <= 3000; seed++)
+	for (uint64_t seed = 1; seed <= 1000; seed++)
 		bad += !every_byte_arrives(seed, seed % 3 == 0);
 	is_int(bad, 0);
+	diag("%u transfers went through pipes", piped);
+	ok(piped > 1000);
 }
 
 int
@@ -490,6 +599,9 @@ main(void)
 	the_first_byte_is_waited_for_once_something_was_asked();
 	a_life_ends_whatever_happens();
 	traffic_sets_no_timers();
+	much_goes_through_a_pipe_while_it_pays();
+	without_a_pipe_it_is_copied();
+	a_pipe_is_given_back_however_it_ends();
 	no_schedule_loses_or_mixes_bytes();
 	return tap_done();
 }
