@@ -88,7 +88,7 @@ sub conf
 	my $w = Weir->start(listen => [Weir::listener()],
 	    conf => conf([[mute => $mute], [good => $good]],
 		'{ failures = 2; for = "300ms"; max_for = "500ms"; }',
-		'timeouts = { first_byte = "150ms"; };'));
+		'timeouts = { first_byte = "400ms"; };'));
 	my $bad = 0;
 	$w->until('the ejection', sub {
 		$bad++ if try($w) eq 'bad';
