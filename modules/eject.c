@@ -32,12 +32,22 @@ swap(uint64_t *p, uint64_t old, uint64_t now)
 	    p, &old, now, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+/* Since when it is back, if it is. */
+static uint64_t
+back_since_ms(const struct wr_server_state *x)
+{
+	uint64_t until_ms = wr_load(&x->eject_until_ms);
+	uint64_t trial_ms = wr_load(&x->eject_trial_ms);
+
+	return until_ms > trial_ms ? until_ms : trial_ms;
+}
+
 /* Note a failure.  Are there enough of them now, since it was last back? */
 static bool
 enough(
     struct wr_server_state *x, const struct wr_eject_conf *c, uint64_t now_ms)
 {
-	uint64_t back_ms = wr_load(&x->eject_until_ms);
+	uint64_t back_ms = back_since_ms(x);
 	uint32_t i = __atomic_fetch_add(&x->failed_next, 1, __ATOMIC_RELAXED);
 	uint32_t first = i + 1 - c->failures, age;
 
@@ -67,15 +77,15 @@ too_many(const struct wr_eject_group *g, uint32_t n)
 	return (uint64_t)n * 100 > (uint64_t)g->n * g->conf.max_percent;
 }
 
-/* Ejections that are not forgiven: each is, after as much time without another
- * as it took. */
+/* Ejections that are not forgiven: each is, after as much time back as the
+ * last one took. */
 static uint32_t
-times(const struct wr_server_state *x, uint64_t now_ms)
+times(const struct wr_server_state *x, bool was_out, uint64_t now_ms)
 {
-	uint64_t back_ms = wr_load(&x->eject_until_ms), forgiven = 0;
+	uint64_t back_ms = back_since_ms(x), forgiven = 0;
 	uint32_t n = wr_load(&x->eject_times), ms = wr_load(&x->eject_ms);
 
-	if (ms > 0 && now_ms > back_ms)
+	if (!was_out && ms > 0 && now_ms > back_ms)
 		forgiven = (now_ms - back_ms) / ms;
 	return forgiven < n ? n - (uint32_t)forgiven : 0;
 }
@@ -97,7 +107,7 @@ eject(struct wr_server_state *states, const struct wr_eject_group *g,
 	struct wr_server_state *x = &states[cell];
 	uint64_t old = wr_load(&x->eject_until_ms);
 	bool was_out = wr_server_ejected(x, now_ms) != WR_EJECT_NOT;
-	uint32_t n = times(x, now_ms), ms = length_ms(&g->conf, n);
+	uint32_t n = times(x, was_out, now_ms), ms = length_ms(&g->conf, n);
 
 	if (!was_out && too_many(g, out(states, g, now_ms) + 1))
 		return false;
@@ -287,10 +297,11 @@ failed(struct wr_session *s, const struct wr_eject_group *g, enum wr_news why)
 	(void)seconds(
 	    px->stats->states[s->server_cell].eject_ms, length, sizeof(length));
 	if (trial)
-		wr_warnx("server %s of upstream %s is ejected for %s: the "
-			 "trial failed: %s",
+		wr_warnx("server %s of upstream %s is ejected for %s, %u in "
+			 "a row: the trial failed: %s",
 		    name(px->server_names, s->server_cell),
 		    name(px->upstream_names, s->upstream_cell), length,
+		    wr_load(&px->stats->states[s->server_cell].eject_times),
 		    whys[why]);
 	else
 		wr_warnx("server %s of upstream %s is ejected for %s: %u "

@@ -100,7 +100,7 @@ sub conf
 	    'and it is told why');
 	$w->until('a failed trial', sub {
 		$bad++ if try($w) eq 'bad';
-		return lines($w, qr/ejected for 500ms: the trial failed/) > 0;
+		return lines($w, qr/ejected for 500ms, 2 in a row: the trial failed/) > 0;
 	});
 	is($bad, 3, 'one session tries it');
 	unlink $file;

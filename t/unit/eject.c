@@ -144,6 +144,14 @@ a_trial_may_fail_or_tell_nothing(void)
 	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_MUTE, now));
 	is_int(is(0), WR_EJECT_OUT);
 	is_int(states[0].eject_until_ms, now + 20000);
+	/* Time until the trial, and in it, is not time back. */
+	now += 20000 + 3600000;
+	ok(wr_server_try(&states[0], now, now + 5000));
+	now += 4000;
+	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_MUTE, now));
+	is_int(states[0].eject_until_ms, now + 40000);
+	is_int(states[0].eject_times, 3);
+	now += 20000;
 	/* The process that tries may be killed, or its session be quiet. */
 	now += 20000;
 	ok(wr_server_try(&states[0], now, now + 5000));
