@@ -78,6 +78,7 @@ child_new(struct wr_master *m, unsigned role, uint32_t index, int slot)
 	if (c == NULL)
 		return NULL;
 	wr_list_init(&c->link);
+	wr_list_push(&m->limbo, &c->link);
 	c->master = m;
 	c->slot = (uint32_t)slot;
 	c->role = role;
@@ -87,6 +88,13 @@ child_new(struct wr_master *m, unsigned role, uint32_t index, int slot)
 	else
 		(void)snprintf(c->name, sizeof(c->name), "worker %u", index);
 	return c;
+}
+
+static void
+child_free(struct wr_child *c)
+{
+	wr_list_remove(&c->link);
+	free(c);
 }
 
 /* The process, with all signals blocked: none must run the master's handlers
@@ -131,7 +139,8 @@ wr_crew_fork(
 	c = child_new(m, role, index, slot);
 	err = c != NULL ? wr_sock_pair(pair) : -ENOMEM;
 	if (err < 0) {
-		free(c);
+		if (c != NULL)
+			child_free(c);
 		wr_slot_drop(m->shm, b.slot);
 		return err;
 	}
@@ -148,12 +157,13 @@ wr_crew_fork(
 			(void)kill(c->pid, SIGKILL);
 			(void)waitpid(c->pid, NULL, 0);
 		}
-		free(c);
+		child_free(c);
 		wr_slot_drop(m->shm, b.slot);
 		return err;
 	}
 	wr_slot_born(m->shm, b.slot, c->pid);
 	c->places = 1u << g->place;
+	wr_list_remove(&c->link);
 	wr_list_push(&m->children, &c->link);
 	m->by_slot[slot] = c;
 	wr_watch_add(m->watch, slot, c->pid, c->name);
@@ -263,7 +273,7 @@ on_closed(struct wr_loop *l, struct wr_sock *k)
 	(void)l;
 	c->silent = true;
 	if (c->reaped)
-		free(c);
+		child_free(c);
 }
 
 /* The end of the channel says nothing about the process; SIGCHLD does. */
@@ -317,8 +327,9 @@ bury(struct wr_child *c, int status)
 		wr_pidfile_drop(m->pid_path, c->pid);
 	m->by_slot[slot] = NULL;
 	wr_list_remove(&c->link);
+	wr_list_push(&m->limbo, &c->link);
 	if (c->silent)
-		free(c);
+		child_free(c);
 	else if (!c->chan.closed)
 		wr_chan_close(&c->chan, on_closed);
 	wr_hands_sweep(m);

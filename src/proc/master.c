@@ -382,7 +382,11 @@ wr_master_run(const struct wr_options *o)
 	m->logs.error_fd = STDERR_FILENO;
 	m->logs.access_fd = -1;
 	wr_list_init(&m->children);
+	wr_list_init(&m->limbo);
 	m->null_fd = open_null();
+	/* Until the configuration says what to log. */
+	if (o->quiet)
+		wr_log_level(WR_ERROR);
 	err = wr_manifest_inherit(&m->manifest);
 	m->elder = err > 0;
 	if (err < 0) {

@@ -69,6 +69,7 @@ struct wr_master {
 	struct wr_gen *next;                 /* being tried, or NULL */
 	struct wr_plan plan;                 /* of `next` */
 	struct wr_list children;
+	struct wr_list limbo; /* not yet forked, or reaped and not yet freed */
 	struct wr_child *by_slot[WR_FLEET_SLOTS];
 	struct wr_reload reload;
 	struct wr_timer due;  /* of the machine */

@@ -3,7 +3,6 @@
 #include "proc/title.h"
 
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,34 +26,51 @@ end_of(char **v, char *end)
 	return end;
 }
 
-static bool
-copy_strings(char **from, char **to)
+/* Copy the strings to `mem`, which has room; the end of them. */
+static char *
+copy_strings(char **v, char **to, char *mem)
 {
-	for (size_t i = 0; from[i] != NULL; i++) {
-		to[i] = strdup(from[i]);
-		if (to[i] == NULL)
-			return false;
+	for (size_t i = 0; v[i] != NULL; i++) {
+		size_t len = strlen(v[i]) + 1;
+
+		to[i] = memcpy(mem, v[i], len);
+		mem += len;
 	}
-	return true;
+	return mem;
+}
+
+static size_t
+size_of(char **v, size_t *n)
+{
+	size_t bytes = 0;
+
+	for (*n = 0; v[*n] != NULL; ++*n)
+		bytes += strlen(v[*n]) + 1;
+	return bytes;
 }
 
 void
 wr_title_init(int argc, char **argv)
 {
+	/* One block for all, so that nothing is lost when a variable is
+	 * removed. */
+	static char *strings;
 	char *start = argv[0], *end = end_of(environ, end_of(argv, NULL));
-	size_t n = 0;
-	char **args, **env;
+	size_t n_args, n_env, bytes = size_of(argv, &n_args);
+	char **env;
 
-	while (environ[n] != NULL)
-		n++;
-	args = calloc((size_t)argc + 1, sizeof(*args));
-	env = calloc(n + 1, sizeof(*env));
-	/* Without memory nothing was changed; what was copied stays. */
-	if (args == NULL || env == NULL || !copy_strings(argv, args) ||
-	    !copy_strings(environ, env))
+	bytes += size_of(environ, &n_env);
+	if (argc < 1 || n_args != (size_t)argc)
 		return;
-	(void)memcpy(argv, args, (size_t)argc * sizeof(*args));
-	free(args);
+	strings = malloc(bytes);
+	env = calloc(n_env + 1, sizeof(*env));
+	/* Without memory there are no titles. */
+	if (strings == NULL || env == NULL) {
+		free(strings);
+		free(env);
+		return;
+	}
+	(void)copy_strings(environ, env, copy_strings(argv, argv, strings));
 	environ = env;
 	room = start;
 	room_size = (size_t)(end - start);
