@@ -95,7 +95,7 @@ wr_connect(struct wr_loop *l, struct wr_sock *k, const struct sockaddr *sa,
     socklen_t len, wr_done_fn *fn)
 {
 	int err = check(k, &k->out);
-	void *kept;
+	void *kept = NULL;
 
 	if (err == 0)
 		err = keep_addr(l, sa, len, &kept);

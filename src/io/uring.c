@@ -52,6 +52,12 @@ static const struct {
 #define POLLED 0x20u
 #define BULK   0x40u
 
+/* op->flags of what goes out: it waits for room, for one poll or for many;
+ * both: that ends. */
+#define ROOM_ONCE 0x20u
+#define ROOM_MANY 0x40u
+#define ROOM_END  (ROOM_ONCE | ROOM_MANY)
+
 /* k->ready: what the next receive should do. */
 #define TRY       1u /* bytes are likely to be there */
 #define TAKE_MUCH 2u /* the last one filled a small buffer */
@@ -130,22 +136,18 @@ arm_recv(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, bool polled)
 	start(u, sqe, op);
 }
 
-/*
- * A short send, or none, is how we learn of a slow reader: so it does not
- * wait, and does not go on by itself (MSG_WAITALL), unless it is `polled`
- * because we know already.
- */
+/* A short send, or none, is how we learn of a slow reader: so it does not
+ * wait, and does not go on by itself (MSG_WAITALL). */
 static void
-arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, bool polled)
+arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	struct uring *u = l->priv;
 	struct io_uring_sqe *sqe = get_sqe(l, u);
 	struct wr_tx *tx = op->data;
-	int flags = MSG_NOSIGNAL | (op->flags & WR_OPF_MORE ? MSG_MORE : 0);
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT |
+		    (op->flags & WR_OPF_MORE ? MSG_MORE : 0);
 	struct iovec one;
 
-	if (!polled)
-		flags |= MSG_DONTWAIT;
 	if (tx->n - tx->at == 1) {
 		(void)wr_tx_iov(tx, &one, l->chop);
 		io_uring_prep_send(
@@ -158,8 +160,6 @@ arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, bool polled)
 		g->msg.msg_iovlen = (size_t)wr_tx_iov(tx, g->iov, l->chop);
 		io_uring_prep_sendmsg(sqe, k->fd, &g->msg, (unsigned)flags);
 	}
-	if (polled)
-		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 	start(u, sqe, op);
 }
 
@@ -202,6 +202,27 @@ arm_poll(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, unsigned mask)
 	struct io_uring_sqe *sqe = get_sqe(l, u);
 
 	io_uring_prep_poll_add(sqe, k->fd, mask);
+	start(u, sqe, op);
+}
+
+/*
+ * Wait until there is room to send.  Not by a send that polls first: every
+ * poll of the kernel ends when the peer has half-closed, room or no room; the
+ * send would then be tried in vain some times, and given to a thread.  So the
+ * first poll may say nothing, and then one is told of changes only.
+ */
+static void
+wait_for_room(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, unsigned how)
+{
+	struct uring *u = l->priv;
+	struct io_uring_sqe *sqe = get_sqe(l, u);
+
+	op->flags |= (uint8_t)how;
+	if (how == ROOM_ONCE)
+		io_uring_prep_poll_add(sqe, k->fd, POLLOUT);
+	else
+		io_uring_prep_poll_multishot(sqe, k->fd, POLLOUT);
 	start(u, sqe, op);
 }
 
@@ -278,7 +299,7 @@ arm_move(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	else if (op->kind == WR_OP_FILL)
 		arm_poll(l, k, op, POLLIN | POLLRDHUP);
 	else
-		arm_poll(l, k, op, POLLOUT);
+		wait_for_room(l, k, op, ROOM_ONCE);
 }
 
 static int
@@ -306,13 +327,13 @@ uring_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 		if (few_sends(l, l->priv))
 			send_now(l, k, op);
 		else
-			arm_send(l, k, op, false);
+			arm_send(l, k, op);
 		return 0;
 	case WR_OP_READABLE:
 		arm_poll(l, k, op, POLLIN | POLLRDHUP);
 		return 0;
 	case WR_OP_WRITABLE:
-		arm_poll(l, k, op, POLLOUT);
+		wait_for_room(l, k, op, ROOM_ONCE);
 		return 0;
 	case WR_OP_FILL:
 	case WR_OP_DRAIN:
@@ -397,13 +418,44 @@ send_done(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int res)
 	} else if (op->flags & WR_OPF_CANCEL) {
 		wr_loop_post(l, op, -ECANCELED);
 	} else {
-		if (slow) {
-			op->flags |= WR_OPF_SHORT;
-			l->stats->short_sends++;
-			wr_tx_spill(l, tx);
+		if (!slow) {
+			arm_send(l, k, op);
+			return;
 		}
-		arm_send(l, k, op, slow);
+		op->flags |= WR_OPF_SHORT;
+		l->stats->short_sends++;
+		wr_tx_spill(l, tx);
+		wait_for_room(l, k, op, ROOM_ONCE);
 	}
+}
+
+static void
+room_done(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int res, bool more)
+{
+	unsigned how = op->flags & ROOM_END;
+	bool room = res > 0 && (res & (POLLOUT | POLLERR | POLLHUP)) != 0;
+
+	if (more) {
+		if (room && how == ROOM_MANY) {
+			op->flags |= ROOM_END;
+			uring_cancel(l, k, op);
+		}
+		return;
+	}
+	op->flags &= (uint8_t)~ROOM_END;
+	if (op->flags & WR_OPF_CANCEL)
+		wr_loop_post(l, op, -ECANCELED);
+	else if (res < 0 && how != ROOM_END)
+		wr_loop_post(l, op, res);
+	else if (!room && how != ROOM_END)
+		wait_for_room(l, k, op, ROOM_MANY);
+	else if (op->kind == WR_OP_SEND)
+		arm_send(l, k, op);
+	else if (op->kind == WR_OP_DRAIN)
+		arm_move(l, k, op);
+	else
+		wr_loop_post(l, op, 0);
 }
 
 /* Errors of one connection, which say nothing of the next. */
@@ -461,6 +513,10 @@ finish(struct wr_loop *l, struct uring *u, const struct io_uring_cqe *cqe)
 		op->owed = 0;
 		u->in_flight--;
 	}
+	if (!wr_op_is_in(op) && op->flags & ROOM_END) {
+		room_done(l, k, op, cqe->res, more);
+		return;
+	}
 	switch (op->kind) {
 	case WR_OP_RECV:
 		recv_done(l, k, op, cqe);
@@ -476,7 +532,6 @@ finish(struct wr_loop *l, struct uring *u, const struct io_uring_cqe *cqe)
 		wr_loop_post(l, op, cqe->res);
 		break;
 	case WR_OP_FILL:
-	case WR_OP_DRAIN:
 		if (op->flags & WR_OPF_CANCEL)
 			wr_loop_post(l, op, -ECANCELED);
 		else

@@ -2,6 +2,7 @@
 /* flow - bytes arrive, all of them, in order, whatever the pace. */
 #include "t/unit/conform.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -308,6 +309,77 @@ slow_readers_do_not_keep_the_pool(void)
 	loop_end(l);
 }
 
+#ifdef __linux__
+
+/* A kernel that cannot do what is asked without blocking does it in a thread
+ * of ours. */
+static int
+threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int n = 0;
+
+	while (d != NULL && readdir(d) != NULL)
+		n++;
+	if (d != NULL)
+		(void)closedir(d);
+	return n - 2;
+}
+
+#endif
+
+/* To wait for room is not to be told of the end again and again. */
+static void
+a_slow_reader_that_has_ended(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	const struct wr_loop_stats *s = wr_loop_stats(l);
+	struct end e[2], w;
+	int peers[2], fds[2];
+	uint64_t before, end;
+
+	if (is_chaos()) { /* nobody knows when it is full */
+		loop_end(l);
+		return;
+	}
+	fill(l, e, peers, 2);
+	end_init(l, &w, dup(e[1].k.fd)); /* full, and only watched */
+	check_int(wr_watch(l, &w.k, WR_OP_WRITABLE, on_out), 0);
+	turns(l, 3);
+	for (int i = 0; i < 2; i++) {
+		(void)shutdown(peers[i], SHUT_WR);
+		turns(l, 3);
+	}
+	unix_pair(fds); /* one that was half-closed before */
+	set_int(fds[0], SO_SNDBUF, 4096);
+	(void)shutdown(fds[1], SHUT_WR);
+	end_close(l, &e[0]);
+	(void)close(peers[0]);
+	end_init(l, &e[0], fds[0]);
+	peers[0] = fds[1];
+	end_send(l, &e[0], 0, 60000);
+	turns(l, 3);
+	before = s->turns;
+	for (end = now_ms() + 50; now_ms() < end;)
+		wr_loop_turn(l, 20);
+	check(s->turns - before < 10);
+	check_int(e[0].outs + e[1].outs + w.outs, 0);
+#ifdef __linux__
+	check_int(threads(), 1);
+#endif
+	wr_cancel(l, &w.k.out);
+	until(l, w.outs > 0);
+	check_int(w.out_res, -ECANCELED);
+	check_int(wr_watch(l, &w.k, WR_OP_WRITABLE, on_out), 0);
+	turns(l, 3);
+	check_int(w.outs, 1);
+	drain(l, e, peers, 2);
+	until(l, w.outs > 1);
+	check_int(w.out_res, 0);
+	end_close(l, &w);
+	loop_end(l);
+}
+
 static struct end *victims;
 static int victims_n, pressed;
 
@@ -565,6 +637,7 @@ const struct test tests_flow[] = {
 	{ "references", one_reference_each },
 	{ "bulk", a_gibibyte_in_small },
 	{ "slow readers", slow_readers_do_not_keep_the_pool },
+	{ "slow and ended", a_slow_reader_that_has_ended },
 	{ "pressure", when_all_is_full_somebody_is_told },
 	{ "stall", a_stalled_receive_goes_on },
 	{ "full duplex", two_directions_do_not_block_each_other },

@@ -300,6 +300,13 @@ release_leaves_it_open(void)
 
 #define STORM 3000
 
+static void
+check_watch(struct wr_loop *l, struct end *e)
+{
+	if (wr_watch(l, &e->k, WR_OP_READABLE, on_in) != 0)
+		check(false);
+}
+
 /* What happened to a descriptor never reaches the next socket of that number,
  * even if another process still has the old one open. */
 static void
@@ -316,7 +323,10 @@ descriptors_are_used_again_and_again(void)
 		same += fds[0] == last;
 		last = fds[0];
 		end_init(l, a, fds[0]);
-		end_recv(l, a, 0);
+		if (i % 7 == 3)
+			check_watch(l, a);
+		else
+			end_recv(l, a, 0);
 		if (i < 8) { /* what a forked child would have */
 			wr_loop_turn(l, 0);
 			copies[i] = dup(fds[0]);

@@ -59,7 +59,7 @@ ten_thousand_timers(void)
 	until(l, fired == MANY - stopped);
 	check_int(fired, MANY - stopped);
 	check_int(wrong, 0);
-	check(late_max < 150);
+	check(late_max < 3000); /* of a busy machine, too */
 	say("the latest of %d was %d ms late", fired, (int)late_max);
 	loop_end(l);
 }
@@ -243,11 +243,45 @@ idle_is_idle(void)
 	loop_end(l);
 }
 
+/* A message costs a send and a receive, and each a wait; nothing is tried in
+ * vain. */
+static void
+few_system_calls(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	const struct wr_loop_stats *s = wr_loop_stats(l);
+	struct end a, b;
+	uint64_t calls;
+	int fds[2];
+
+	tcp_pair(fds);
+	end_init(l, &a, fds[0]);
+	end_init(l, &b, fds[1]);
+	a.again = b.again = true;
+	end_recv(l, &a, 0);
+	end_recv(l, &b, 0);
+	turns(l, 3);
+	calls = s->syscalls;
+	for (int i = 0; i < 500; i++) {
+		end_text(l, &a, "ping");
+		until(l, b.got == 4 * (unsigned)(i + 1));
+		end_text(l, &b, "pong");
+		until(l, a.got == 4 * (unsigned)(i + 1));
+	}
+	calls = s->syscalls - calls;
+	say("%d calls for 1000 messages", (int)calls);
+	check(is_chaos() || calls <= 4050);
+	end_close(l, &a);
+	end_close(l, &b);
+	loop_end(l);
+}
+
 const struct test tests_time[] = {
 	{ "ten thousand timers", ten_thousand_timers },
 	{ "completion before timer", completion_before_timer },
 	{ "run and stop", run_until_stopped },
 	{ "hook", what_a_hook_sends_goes_out_in_its_turn },
 	{ "idle", idle_is_idle },
+	{ "few system calls", few_system_calls },
 	{ NULL, NULL },
 };
