@@ -11,6 +11,8 @@
 
 /* A session that is younger is not worth five system calls. */
 #define SETTLED_MS 1000
+/* How often a session is looked at while bytes move. */
+#define TICK_S 10u
 
 enum state {
 	NOT_SET, /* the socket has its own idea yet */
@@ -22,15 +24,7 @@ enum state {
 void
 wr_beat_start(struct wr_session *s)
 {
-	const struct wr_beat *client = &s->beat[WR_CLIENT];
-	const struct wr_beat *server = &s->beat[WR_SERVER];
-
-	if (server->interval_s != 0)
-		s->relay.tick_ms = SETTLED_MS;
-	else if (client->interval_s != 0)
-		s->relay.tick_ms = client->interval_s * 1000u;
-	else
-		s->relay.tick_ms = 0;
+	s->relay.tick_ms = SETTLED_MS;
 	/* Accepted sockets have theirs from the listener. */
 	s->beat[WR_CLIENT].state = CALM;
 	s->beat[WR_SERVER].state = NOT_SET;
@@ -89,7 +83,7 @@ look(struct wr_session *s, enum wr_side side)
 void
 wr_beat_tick(struct wr_session *s)
 {
-	uint32_t next_s = 0;
+	uint32_t next_s = TICK_S;
 
 	s->relay.restless = false;
 	for (unsigned side = 0; side < 2; side++) {
@@ -102,7 +96,7 @@ wr_beat_tick(struct wr_session *s)
 		else if (is_worth_a_look(s, side))
 			look(s, side);
 		s->relay.restless |= b->state != CALM;
-		if (next_s == 0 || b->interval_s < next_s)
+		if (b->interval_s < next_s)
 			next_s = b->interval_s;
 	}
 	s->relay.tick_ms = next_s * 1000;

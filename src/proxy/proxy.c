@@ -354,8 +354,8 @@ wr_proxy_stop(struct wr_proxy *px, void (*done)(void *arg), void *arg)
 	px->idle_arg = arg;
 	px->drain = WR_DRAIN_CUT;
 	if (px->sessions.used > 0)
-		wr_notice("cut %u sessions: told to stop at once",
-		    px->sessions.used);
+		wr_notice(
+		    "cut %u sessions: told to stop at once", px->sessions.used);
 	wr_timer_stop(px->loop, &px->drain_timer);
 	wr_doors_shut(px);
 	end_up_to(px, px->sessions.used, WR_END_WEIR_STOP);

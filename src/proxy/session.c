@@ -285,6 +285,35 @@ wr_session_resume(struct wr_session *s, bool go_on)
 
 /* -- Relay --------------------------------------------------------------- */
 
+/* Of one side, in whole KiB unless it is over; what was not counted yet. */
+static uint64_t
+uncounted(struct wr_session *s, enum wr_side side, bool over)
+{
+	uint64_t bytes = s->relay.end[side].bytes;
+	uint32_t kib = (uint32_t)(bytes >> 10) - s->counted_kib[side];
+
+	s->counted_kib[side] += kib;
+	return ((uint64_t)kib << 10) + (over ? bytes & 1023 : 0);
+}
+
+static void
+count_bytes(struct wr_session *s, bool over)
+{
+	struct wr_listener_count *ln =
+	    wr_count_listener(s->px, s->listener_cell);
+	uint64_t up = uncounted(s, WR_CLIENT, over);
+	uint64_t down = uncounted(s, WR_SERVER, over);
+	struct wr_server_count *sn;
+
+	wr_count(&ln->bytes_in, up);
+	wr_count(&ln->bytes_out, down);
+	if (s->server_cell == WR_OFF)
+		return;
+	sn = wr_count_server(s->px, s->server_cell);
+	wr_count(&sn->bytes_in, up);
+	wr_count(&sn->bytes_out, down);
+}
+
 /* What an end says of the server; most say nothing. */
 static void
 tell_server(struct wr_session *s)
@@ -320,6 +349,7 @@ on_relay(struct wr_loop *l, struct wr_relay *r, enum wr_relay_news news)
 		wr_hooks_server(s, WR_NEWS_ANSWERED);
 		return;
 	case WR_RELAY_TICK:
+		count_bytes(s, false);
 		wr_beat_tick(s);
 		return;
 	case WR_RELAY_BULK:
@@ -410,28 +440,10 @@ count_unfinished(struct wr_session *s)
 }
 
 static void
-count_bytes(struct wr_session *s)
-{
-	struct wr_listener_count *ln =
-	    wr_count_listener(s->px, s->listener_cell);
-	uint64_t up = s->relay.end[WR_CLIENT].bytes;
-	uint64_t down = s->relay.end[WR_SERVER].bytes;
-	struct wr_server_count *sn;
-
-	wr_count(&ln->bytes_in, up);
-	wr_count(&ln->bytes_out, down);
-	if (s->server_cell == WR_OFF)
-		return;
-	sn = wr_count_server(s->px, s->server_cell);
-	wr_count(&sn->bytes_in, up);
-	wr_count(&sn->bytes_out, down);
-}
-
-static void
 end(struct wr_session *s)
 {
 	count_unfinished(s);
-	count_bytes(s);
+	count_bytes(s, true);
 	wr_count(&s->px->slot->ends[s->end], 1);
 	wr_hooks_end(s);
 	wr_dial_leave(s);

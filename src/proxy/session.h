@@ -53,20 +53,25 @@ struct wr_session {
 		const struct wr_server_conf *server;
 		wr_judge_fn *judge; /* of what it says before an answer */
 	};
-	const struct wr_answer *answer;
-	uint64_t tried;         /* bits of servers, see wr_server_bit() */
+	/* What is to be done with it: an answer has no server. */
+	union {
+		const struct wr_answer *answer;
+		uint64_t tried; /* bits of servers, see wr_server_bit() */
+	};
 	struct wr_ip client_ip; /* see wr_session_client() */
 	uint32_t listener_cell, upstream_cell, server_cell; /* or WR_OFF */
 	union {
-		uint32_t
-		    dial_ms;    /* when the first connect began, after accept */
-		uint32_t eaten; /* bytes read before an answer */
+		uint32_t dial_ms; /* first connect began, after accept */
+		uint32_t eaten;   /* bytes read before an answer */
 	};
-	uint32_t connect_us; /* how long the last one took */
+	union {
+		uint32_t since_ms;   /* queued, after accept */
+		uint32_t connect_us; /* how long the last connect took */
+	};
 	uint32_t linger_ms;
-	uint32_t since_ms;      /* queued, after accept */
-	uint16_t port;          /* of ours, that the client came to */
-	struct wr_beat beat[2]; /* by enum wr_side */
+	uint32_t counted_kib[2]; /* of each side's bytes, low bits */
+	uint16_t port;           /* of ours, that the client came to */
+	struct wr_beat beat[2];  /* by enum wr_side */
 	int16_t fault;      /* why the last connect failed, negative errno */
 	uint8_t state;      /* enum wr_state; wr_session_go() only */
 	uint8_t end;        /* enum wr_end; wr_session_end() or a hook */

@@ -196,6 +196,29 @@ a_session_from_accept_to_close(void)
 }
 
 static void
+bytes_are_counted_while_they_flow(void)
+{
+	static uint8_t much[10000];
+	struct wr_session *s;
+
+	begin();
+	start();
+	s = relayed();
+	fake_bytes(l, IN(s, WR_CLIENT), much, sizeof(much), 0);
+	fake_take(l, OUT(s, WR_SERVER), sizeof(much));
+	is_int(st->listeners[0].bytes_in, 0);
+	fake_pass(l, 1000);
+	is_int(st->listeners[0].bytes_in, 9 << 10);
+	is_int(st->servers[0].bytes_in, 9 << 10);
+	fake_bytes(l, IN(s, WR_CLIENT), much, 100, 0);
+	fake_take(l, OUT(s, WR_SERVER), 100);
+	fake_pass(l, 30000);
+	wr_session_end(s, WR_END_WEIR_STOP);
+	is_int(st->listeners[0].bytes_in, 10100);
+	finish();
+}
+
+static void
 a_reset_is_passed_on_as_a_reset(void)
 {
 	struct wr_session *s;
@@ -757,6 +780,7 @@ int
 main(void)
 {
 	a_session_from_accept_to_close();
+	bytes_are_counted_while_they_flow();
 	a_reset_is_passed_on_as_a_reset();
 	an_answer_to_a_refused_question_can_be_read();
 	denied_clients_are_closed_at_once();
