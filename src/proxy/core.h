@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/pool.h"
 #include "proxy/hooks.h"
+#include "proxy/policy.h"
 #include "proxy/proxy.h"
 #include "proxy/session.h"
 #include "proxy/upstream.h"
@@ -42,6 +43,9 @@ struct wr_proxy {
 	bool yielded;   /* others wait longer, in other processes */
 	bool impatient; /* and did nothing about it */
 	struct wr_timer patience;
+	struct wr_doom *dooms; /* by cell of the server */
+	bool doomed;           /* one more since the sessions were looked at */
+	struct wr_timer doom_timer;
 
 	struct wr_timer drain_timer;
 	enum wr_drain {

@@ -342,6 +342,23 @@ wr_dial_admit(struct wr_proxy *px)
 
 /* -- Connect ------------------------------------------------------------- */
 
+/* The next own address of the server's family, if there are any. */
+static int
+choose_source(struct wr_session *s, const struct wr_server_conf *sv, int fd)
+{
+	const struct wr_addrs *own = &sv->upstream->source;
+	uint32_t *turn = &s->px->servers[sv->cell].source;
+
+	for (uint32_t i = 0; i < own->n; i++) {
+		const struct wr_addr *a =
+		    &own->v[(++*turn + s->px->slot_index) % own->n];
+
+		if (a->sa.sa_family == sv->addr.sa.sa_family)
+			return wr_sock_source(fd, a);
+	}
+	return 0;
+}
+
 static int
 dial(struct wr_session *s, const struct wr_server_conf *sv)
 {
@@ -355,7 +372,9 @@ dial(struct wr_session *s, const struct wr_server_conf *sv)
 	fd = wr_sock_stream(a.sa.sa_family);
 	if (fd < 0)
 		return fd;
-	err = wr_conn_init(l, c, WR_SERVER, fd);
+	err = choose_source(s, sv, fd);
+	if (err >= 0)
+		err = wr_conn_init(l, c, WR_SERVER, fd);
 	if (err < 0) {
 		(void)close(fd);
 		return err;

@@ -122,11 +122,13 @@ init(struct wr_proxy *px, const struct wr_proxy_opts *o, struct wr_gen *g)
 	for (int i = 0; i < WR_STATES; i++)
 		wr_list_init(&px->in[i]);
 	px->servers = calloc(WR_SERVER_CELLS, sizeof(*px->servers));
+	px->dooms = calloc(WR_SERVER_CELLS, sizeof(*px->dooms));
 	px->server_names = calloc(WR_SERVER_CELLS, sizeof(char *));
 	px->upstream_names = calloc(WR_UPSTREAM_CELLS, sizeof(char *));
 	px->listener_names = calloc(WR_LISTENER_CELLS, sizeof(char *));
-	if (px->servers == NULL || px->server_names == NULL ||
-	    px->upstream_names == NULL || px->listener_names == NULL)
+	if (px->servers == NULL || px->dooms == NULL ||
+	    px->server_names == NULL || px->upstream_names == NULL ||
+	    px->listener_names == NULL)
 		return -ENOMEM;
 	return wr_pool_init(&px->sessions, sizeof(struct wr_session), 64,
 	    o->sessions_max + OVERFLOW);
@@ -189,6 +191,7 @@ wr_proxy_free(struct wr_proxy **pp)
 			px->modules[i]->worker_exit(px);
 	wr_timer_stop(px->loop, &px->hold_timer);
 	wr_timer_stop(px->loop, &px->patience);
+	wr_policy_stop(px);
 	wr_timer_stop(px->loop, &px->drain_timer);
 	wr_loop_hook_stop(&px->turn_end);
 	wr_loop_on_pressure(px->loop, NULL, NULL);
@@ -198,6 +201,7 @@ wr_proxy_free(struct wr_proxy **pp)
 	free_names(px->upstream_names, WR_UPSTREAM_CELLS);
 	free_names(px->listener_names, WR_LISTENER_CELLS);
 	free(px->servers);
+	free(px->dooms);
 	wr_gen_put(&px->gen);
 	free(px);
 	*pp = NULL;
@@ -215,6 +219,7 @@ wr_proxy_use(struct wr_proxy *px, struct wr_gen *g)
 	for (unsigned i = 0; px->modules[i] != NULL; i++)
 		if (px->modules[i]->worker_use != NULL)
 			px->modules[i]->worker_use(px, g->conf);
+	wr_policy_use(px, old->conf);
 	wr_gen_put(&old);
 	px->admit = true;
 }
@@ -228,6 +233,7 @@ wr_proxy_sessions(const struct wr_proxy *px)
 void
 wr_proxy_wake(struct wr_proxy *px)
 {
+	wr_policy_look(px);
 	px->admit = true;
 }
 

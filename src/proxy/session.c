@@ -380,6 +380,7 @@ relay(struct wr_session *s)
 	wr_gen_put(&s->gen);
 	wr_beat_start(s);
 	wr_relay_start(s->px->loop, &s->relay, on_relay);
+	wr_policy_begin(s);
 }
 
 /* -- End ----------------------------------------------------------------- */

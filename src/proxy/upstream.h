@@ -29,6 +29,7 @@ struct wr_server_run {
 	uint64_t chosen;  /* at the so manieth choice, see core.h */
 	uint64_t ewma_ms; /* when ewma_us was true */
 	uint32_t ewma_us; /* what it took lately, see wr_upstream_took() */
+	uint32_t source;  /* turn of our own addresses */
 	uint64_t said_ms; /* when a failure was logged last */
 };
 

@@ -609,6 +609,14 @@ wr_sock_peer(int fd, struct wr_addr *a)
 }
 
 int
+wr_sock_source(int fd, const struct wr_addr *a)
+{
+	(void)fd;
+	(void)a;
+	return 0;
+}
+
+int
 wr_sock_heartbeat(
     int fd, unsigned idle_s, unsigned misses, unsigned user_timeout_ms)
 {

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* policy - see policy.h. */
+#include "proxy/policy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proxy/balance.h"
+#include "proxy/core.h"
+#include "proxy/server.h"
+#include "proxy/session.h"
+
+/* Between two looks at sessions that are to end. */
+#define TICK_MS 20
+
+static wr_timer_fn on_tick;
+
+static uint64_t
+spread_ms(const struct wr_proxy *px)
+{
+	uint32_t ms = px->gen->conf->timeouts.ms[WR_T_SPREAD];
+
+	return ms != WR_OFF ? ms : 0;
+}
+
+/* Those after the first for the same reason change nothing. */
+static void
+doom(struct wr_proxy *px, uint32_t cell, uint32_t after_ms, enum wr_end why)
+{
+	struct wr_doom *d = &px->dooms[cell];
+
+	if (d->why == why)
+		return;
+	d->why = why;
+	d->from_ms = wr_loop_now(px->loop) + after_ms;
+	d->by_ms = d->from_ms + spread_ms(px);
+	px->doomed = true;
+}
+
+static void
+spare(struct wr_proxy *px, uint32_t cell, enum wr_end why)
+{
+	if (px->dooms[cell].why == why)
+		px->dooms[cell].why = WR_END_NONE;
+}
+
+/* -- The sessions -------------------------------------------------------- */
+
+/* When this one is to be looked at again; 0: never, it has ended or stays. */
+static uint64_t
+judge(struct wr_session *s, uint64_t now_ms)
+{
+	const struct wr_doom *d = &s->px->dooms[s->server_cell];
+	uint64_t left_ms;
+
+	if (d->why == WR_END_NONE)
+		return 0;
+	if (now_ms < d->from_ms)
+		return d->from_ms;
+	left_ms = d->by_ms > now_ms ? d->by_ms - now_ms : 0;
+	if (left_ms > TICK_MS &&
+	    wr_random_below(&s->px->random, (uint32_t)left_ms) >= TICK_MS)
+		return now_ms + TICK_MS;
+	wr_session_end(s, (enum wr_end)d->why);
+	return 0;
+}
+
+static void
+look_again(struct wr_proxy *px, uint64_t at_ms)
+{
+	uint64_t now_ms = wr_loop_now(px->loop);
+
+	if (at_ms != 0)
+		wr_timer_set(px->loop, &px->doom_timer,
+		    at_ms > now_ms ? at_ms - now_ms : 0, on_tick);
+}
+
+static void
+judge_all(struct wr_proxy *px)
+{
+	uint64_t now_ms = wr_loop_now(px->loop), next_ms = 0, its_ms;
+
+	wr_list_each_safe (n, &px->in[WR_RELAY]) {
+		its_ms =
+		    judge(wr_container_of(n, struct wr_session, link), now_ms);
+		if (its_ms != 0 && (next_ms == 0 || its_ms < next_ms))
+			next_ms = its_ms;
+	}
+	look_again(px, next_ms);
+}
+
+static void
+on_tick(struct wr_loop *l, struct wr_timer *t)
+{
+	(void)l;
+	judge_all(wr_container_of(t, struct wr_proxy, doom_timer));
+}
+
+static void
+judge_if_doomed(struct wr_proxy *px)
+{
+	if (!px->doomed)
+		return;
+	px->doomed = false;
+	judge_all(px);
+}
+
+void
+wr_policy_begin(struct wr_session *s)
+{
+	struct wr_proxy *px = s->px;
+
+	if (px->dooms[s->server_cell].why != WR_END_NONE &&
+	    !wr_timer_is_set(&px->doom_timer))
+		look_again(px, wr_loop_now(px->loop) + 1);
+}
+
+void
+wr_policy_stop(struct wr_proxy *px)
+{
+	wr_timer_stop(px->loop, &px->doom_timer);
+}
+
+/* -- The servers --------------------------------------------------------- */
+
+static bool
+is_down(const struct wr_proxy *px, const struct wr_server_conf *sv)
+{
+	const struct wr_server_state *x = &px->stats->states[sv->cell];
+
+	return sv->want == WR_WANT_DOWN || wr_load(&x->want) == WR_WANT_DOWN ||
+	       wr_load(&x->health) == WR_HEALTH_DOWN;
+}
+
+static void
+close_down(struct wr_proxy *px, const struct wr_upstream_conf *u)
+{
+	for (uint32_t i = 0; i < u->n_servers; i++) {
+		const struct wr_server_conf *sv = &u->servers[i];
+
+		if (u->on_down == WR_FATE_CLOSE && is_down(px, sv))
+			doom(px, sv->cell, 0, WR_END_WEIR_RELAY_DOWN);
+		else
+			spare(px, sv->cell, WR_END_WEIR_RELAY_DOWN);
+	}
+}
+
+static bool
+has_primary(const struct wr_proxy *px, const struct wr_upstream_conf *u)
+{
+	for (uint32_t i = 0; i < u->n_servers; i++) {
+		const struct wr_server_conf *sv = &u->servers[i];
+
+		if (!sv->backup && wr_server_fit(px->stats, sv,
+				       wr_loop_now(px->loop), false) == WR_FIT)
+			return true;
+	}
+	return false;
+}
+
+static void
+close_backups(struct wr_proxy *px, const struct wr_upstream_conf *u)
+{
+	bool close = u->on_up == WR_FATE_CLOSE && has_primary(px, u);
+
+	for (uint32_t i = 0; i < u->n_servers; i++) {
+		const struct wr_server_conf *sv = &u->servers[i];
+
+		if (!sv->backup)
+			continue;
+		if (close)
+			doom(px, sv->cell, 0, WR_END_WEIR_RELAY_BACKUP);
+		else
+			spare(px, sv->cell, WR_END_WEIR_RELAY_BACKUP);
+	}
+}
+
+void
+wr_policy_look(struct wr_proxy *px)
+{
+	const struct wr_conf *c = px->gen->conf;
+
+	for (uint32_t i = 0; i < c->n_upstreams; i++) {
+		const struct wr_upstream_conf *u = c->upstreams[i];
+
+		close_down(px, u);
+		close_backups(px, u);
+	}
+	judge_if_doomed(px);
+}
+
+/* Bits by cell of the servers of `c`. */
+static void
+mark(const struct wr_conf *c, uint64_t *bits)
+{
+	for (uint32_t i = 0; i < c->n_upstreams; i++) {
+		const struct wr_upstream_conf *u = c->upstreams[i];
+
+		for (uint32_t j = 0; j < u->n_servers; j++)
+			bits[u->servers[j].cell / 64] |=
+			    1ull << (u->servers[j].cell % 64);
+	}
+}
+
+/* What the file says now counts, if it still knows the upstream. */
+static void
+remove_from(struct wr_proxy *px, const struct wr_upstream_conf *was,
+    const uint64_t *bits)
+{
+	const struct wr_upstream_conf *now =
+	    wr_conf_upstream(px->gen->conf, was->name);
+	const struct wr_upstream_conf *u = now != NULL ? now : was;
+
+	for (uint32_t i = 0; i < was->n_servers; i++) {
+		uint32_t cell = was->servers[i].cell;
+
+		if ((bits[cell / 64] & 1ull << (cell % 64)) == 0 &&
+		    u->on_remove == WR_FATE_CLOSE)
+			doom(px, cell, u->on_remove_ms,
+			    WR_END_WEIR_RELAY_REMOVED);
+	}
+}
+
+void
+wr_policy_use(struct wr_proxy *px, const struct wr_conf *old)
+{
+	static uint64_t bits[WR_SERVER_CELLS / 64];
+
+	memset(bits, 0, sizeof(bits));
+	mark(px->gen->conf, bits);
+	for (uint32_t i = 0; i < px->gen->conf->n_upstreams; i++) {
+		const struct wr_upstream_conf *u = px->gen->conf->upstreams[i];
+
+		for (uint32_t j = 0; j < u->n_servers; j++)
+			spare(
+			    px, u->servers[j].cell, WR_END_WEIR_RELAY_REMOVED);
+	}
+	for (uint32_t i = 0; i < old->n_upstreams; i++)
+		remove_from(px, old->upstreams[i], bits);
+	wr_policy_look(px);
+}
