@@ -57,6 +57,7 @@ my $n = 50;
 my @c = map { $w->connect(0) } 1 .. $n;
 Weir::put($_, "GET / HTTP/1.0\r\n\r\n") for @c;
 is(scalar(grep { Weir::get($_) =~ /\Q$body\E$/ } @c), $n, "$n at a time");
+close $_ for $s, @c;
 like(($w->access(1))[0], qr/weir\.route\.answer/, 'the log says who answered');
 
 # The page is read by the master at start, so a worker needs no file.
