@@ -238,6 +238,9 @@ void wr_tx_put(struct wr_loop *l, struct wr_tx *tx);
 void wr_tx_advance(struct wr_loop *l, struct wr_sock *k, uint32_t n);
 /* What is left as vectors, at most `max` bytes of it (0: all); how many. */
 int wr_tx_iov(const struct wr_tx *tx, struct iovec *iov, uint32_t max);
+/* Send of it as much as goes at once (or the loop's `chop`): bytes or -errno,
+ * and how many were asked for. */
+int wr_tx_send(struct wr_loop *l, struct wr_sock *k, uint32_t *asked);
 /* The reader is slow, and no kernel holds the bytes: move them to the heap if
  * that helps the pool. */
 void wr_tx_spill(struct wr_loop *l, struct wr_tx *tx);

@@ -148,49 +148,25 @@ arm_recv(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 
 /* -- Send ---------------------------------------------------------------- */
 
-static ssize_t
-send_some(struct wr_loop *l, struct wr_sock *k, const struct wr_op *op,
-    uint32_t *asked)
-{
-	const struct wr_tx *tx = op->data;
-	const struct wr_slice *s = &tx->v[tx->at];
-	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-	struct iovec iov[WR_IOV];
-	struct msghdr msg;
-
-	if (op->flags & WR_OPF_MORE)
-		flags |= MSG_MORE;
-	*asked = tx->left;
-	if (l->chop != 0 && *asked > l->chop)
-		*asked = l->chop;
-	l->stats->syscalls++;
-	if (s->len >= *asked)
-		return send(k->fd, s->mem, *asked, flags);
-	memset(&msg, 0, sizeof(msg));
-	msg.msg_iov = iov;
-	msg.msg_iovlen = (size_t)wr_tx_iov(tx, iov, *asked);
-	return sendmsg(k->fd, &msg, flags);
-}
-
 /* 0: all is out; -EAGAIN: the reader is slow; 1: more at once. */
 static int
 try_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	struct wr_tx *tx = op->data;
 	uint32_t asked;
-	ssize_t n;
+	int n;
 
 	for (int i = 0; i < PIECES; i++) {
-		n = send_some(l, k, op, &asked);
-		if (n < 0 && errno == EINTR)
+		n = wr_tx_send(l, k, &asked);
+		if (n == -EINTR)
 			continue;
-		if (n < 0 && errno != EAGAIN)
-			return -errno;
+		if (n < 0 && n != -EAGAIN)
+			return n;
 		if (n > 0)
 			wr_tx_advance(l, k, (uint32_t)n);
 		if (tx->left == 0)
 			return 0;
-		if (n < (ssize_t)asked) {
+		if (n < (int)asked) {
 			op->flags |= WR_OPF_SHORT;
 			k->ready &= (uint8_t)~WR_WR;
 			l->stats->short_sends++;

@@ -331,6 +331,33 @@ wr_tx_iov(const struct wr_tx *tx, struct iovec *iov, uint32_t max)
 	return n;
 }
 
+int
+wr_tx_send(struct wr_loop *l, struct wr_sock *k, uint32_t *asked)
+{
+	const struct wr_tx *tx = k->out.data;
+	const struct wr_slice *s = &tx->v[tx->at];
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+	struct iovec iov[WR_IOV];
+	struct msghdr msg;
+	ssize_t n;
+
+	if (k->out.flags & WR_OPF_MORE)
+		flags |= MSG_MORE;
+	*asked = tx->left;
+	if (l->chop != 0 && *asked > l->chop)
+		*asked = l->chop;
+	l->stats->syscalls++;
+	if (s->len >= *asked) {
+		n = send(k->fd, s->mem, *asked, flags);
+	} else {
+		memset(&msg, 0, sizeof(msg));
+		msg.msg_iov = iov;
+		msg.msg_iovlen = (size_t)wr_tx_iov(tx, iov, *asked);
+		n = sendmsg(k->fd, &msg, flags);
+	}
+	return n >= 0 ? (int)n : -errno;
+}
+
 static bool
 holds_pool(const struct wr_tx *tx)
 {

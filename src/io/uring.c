@@ -178,21 +178,9 @@ few_sends(struct wr_loop *l, struct uring *u)
 static void
 send_now(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
-	const struct wr_tx *tx = op->data;
-	int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-	struct iovec iov[WR_IOV];
-	struct msghdr msg = { .msg_iov = iov };
-	ssize_t n;
+	uint32_t asked;
 
-	if (op->flags & WR_OPF_MORE)
-		flags |= MSG_MORE;
-	msg.msg_iovlen = (size_t)wr_tx_iov(tx, iov, l->chop);
-	l->stats->syscalls++;
-	if (msg.msg_iovlen == 1)
-		n = send(k->fd, iov[0].iov_base, iov[0].iov_len, flags);
-	else
-		n = sendmsg(k->fd, &msg, flags);
-	send_done(l, k, op, n >= 0 ? (int)n : -errno);
+	send_done(l, k, op, wr_tx_send(l, k, &asked));
 }
 
 static void
