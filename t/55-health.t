@@ -209,6 +209,29 @@ EOT
 	$w->stop;
 }
 
+# Sessions wait for the first check, and no longer.
+{
+	my $server = Weir::Peer->mute;
+	my $w = Weir->start(listen => [Weir::listener()], conf => <<"EOT");
+upstreams = { app = { servers = "$server->{addr}";
+	health = { type = "script"; timeout = "60s"; interval = "60s";
+	    steps = ( { expect = "^ok"; } ); };
+	timeouts = { queue = "60s"; }; }; };
+listeners = { web = { listen = "fd:3"; upstream = "app"; }; };
+EOT
+	my @c = map { $w->connect(0) } 1 .. 4;
+	$w->until('all to wait', sub {
+		return $w->status->{upstreams}{app}{waiting} == 4 });
+	is($server->stats->{accepted}, 1, 'only the check goes there at first');
+	my $begin = Weir::now();
+	$server->ask('put', "ok\n");
+	$server->await(accepted => 5);
+	cmp_ok(Weir::now() - $begin, '<', 1, 'then all go at once');
+	close $_ for @c;
+	$server->ask('drop');
+	$w->stop;
+}
+
 # ---- A script, and another port --------------------------------------------
 
 {
