@@ -243,6 +243,14 @@ wr_sock_heartbeat(
 	return err;
 }
 
+bool
+wr_sock_gone(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 int
 wr_sock_user_timeout(int fd, unsigned ms)
 {

@@ -41,6 +41,8 @@ wr_must_check int wr_sock_heartbeat(
     int fd, unsigned idle_s, unsigned misses, unsigned user_timeout_ms);
 /* Only the latter; 0 is the system's. */
 wr_must_check int wr_sock_user_timeout(int fd, unsigned ms);
+/* The peer has reset the connection, or both directions have ended. */
+bool wr_sock_gone(int fd);
 /* How the peer takes what was sent; where it cannot be told, all is taken. */
 enum wr_taken {
 	WR_TAKEN_ALL,  /* nothing is on its way */

@@ -48,7 +48,7 @@ struct wr_loop {
 static int next_fd = 1000, socket_err;
 static struct wr_addr connected;
 static struct fake_heartbeat heartbeat;
-static int stuck_fd = -1;
+static int stuck_fd = -1, gone_fd = -1;
 static unsigned asked;
 
 struct wr_loop *
@@ -638,6 +638,18 @@ wr_sock_user_timeout(int fd, unsigned ms)
 	heartbeat.fd = fd;
 	heartbeat.user_timeout_ms = ms;
 	return 0;
+}
+
+bool
+wr_sock_gone(int fd)
+{
+	return fd == gone_fd;
+}
+
+void
+fake_gone(int fd)
+{
+	gone_fd = fd;
 }
 
 enum wr_taken

@@ -62,6 +62,8 @@ struct fake_heartbeat {
 const struct fake_heartbeat *fake_heartbeat(void);
 /* This socket's peer has closed its window; all others take everything. */
 void fake_stuck(int fd);
+/* This socket's peer has left. */
+void fake_gone(int fd);
 /* How often anybody asked what a peer has taken. */
 unsigned fake_asked(void);
 struct wr_loop_stats *fake_stats(struct wr_loop *l);

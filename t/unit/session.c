@@ -422,6 +422,25 @@ a_single_server_is_tried_again_later(void)
 }
 
 static void
+nobody_is_called_for_a_client_that_left(void)
+{
+	struct wr_session *s;
+
+	begin();
+	f.upstream.n_servers = 1;
+	start();
+	s = client();
+	fake_finish(l, OUT(s, WR_SERVER), -ECONNREFUSED);
+	fake_turn(l);
+	fake_gone(s->relay.end[WR_CLIENT].sock.fd);
+	fake_pass(l, 100);
+	ok(logged(" client.pick.gone"));
+	is_int(st->servers[0].picks, 1);
+	fake_gone(-1);
+	finish();
+}
+
+static void
 connecting_has_its_time(void)
 {
 	struct wr_session *s;
@@ -788,6 +807,7 @@ main(void)
 	answers_are_for_the_silent_the_slow_and_the_rude();
 	the_next_server_is_tried();
 	a_single_server_is_tried_again_later();
+	nobody_is_called_for_a_client_that_left();
 	connecting_has_its_time();
 	permanent_errors_are_not_tried_again();
 	our_own_failures_are_no_servers_fault();
