@@ -620,6 +620,10 @@ end(struct wr_frame *f)
 	if (f->master.fd >= 0)
 		wr_close(f->loop, &f->master, NULL);
 	wr_signals_stop(f->loop);
+	/* Who is told twice is ending already. */
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGQUIT, SIG_IGN);
+	(void)signal(SIGINT, SIG_IGN);
 }
 
 int

@@ -23,24 +23,32 @@
 #define OTHER_FDS    512
 #define SESSIONS_MAX 16384
 
-uint32_t
-wr_worker_sessions(uint64_t descriptors)
+/* How many sessions, of two descriptors each, so many descriptors suffice
+ * for. */
+static uint32_t
+sessions_for(uint64_t descriptors)
 {
 	uint64_t n = descriptors > 2 * OTHER_FDS ? (descriptors - OTHER_FDS) / 2
 						 : descriptors / 4;
 
-	return n < SESSIONS_MAX ? (uint32_t)n : SESSIONS_MAX;
+	return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
 
 static void
 size(struct wr_frame *f, struct wr_loop_conf *c)
 {
 	const struct wr_conf *conf = f->run->conf;
-	uint64_t limit = wr_drop_limit();
+	uint32_t most = sessions_for(wr_drop_limit());
 
 	f->sessions_max = conf->events.connections;
-	if (f->sessions_max == WR_OFF)
-		f->sessions_max = wr_worker_sessions(limit);
+	if (f->sessions_max == WR_OFF) {
+		f->sessions_max = most < SESSIONS_MAX ? most : SESSIONS_MAX;
+	} else if (f->sessions_max > most) {
+		wr_notice("events.connections: descriptors suffice for %u, "
+			  "not for %u",
+		    most, f->sessions_max);
+		f->sessions_max = most;
+	}
 	c->socks_max = 2 * f->sessions_max + OTHER_FDS;
 }
 

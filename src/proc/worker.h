@@ -9,7 +9,5 @@
 
 /* In a child that was just forked: until its end; the exit status. */
 int wr_worker_run(const struct wr_birth *b);
-/* Sessions that a worker would take at most, when nothing says less. */
-uint32_t wr_worker_sessions(uint64_t descriptors);
 
 #endif
