@@ -127,8 +127,8 @@ kill 'HUP', $_ for $w->workers;
 kill 'INT', $_ for $w->workers;
 kill 'WINCH', $_ for $w->workers;
 ok(answers($w), 'HUP, INT and WINCH to a worker do nothing');
-my $st0 = $w->status;
-is($st0->{total}{sessions}, 0, 'gauges of the dead are gone');
+ok($w->until('no session', sub { $w->status->{total}{sessions} == 0 }),
+    'gauges of the dead are gone');
 $w->stop(seen => qr/SIGSEGV/);
 
 # ---- A worker that cannot live -------------------------------------------
@@ -199,9 +199,8 @@ is($st, 1, 'a second one: the parent fails');
 like($err, qr/runs already/, 'and its errors are seen');
 ($st) = Weir::run('-s', 'quit', '-c', "$dir/weir.conf");
 is($st, 0, 'quit');
-my $end = Weir::now() + $Weir::PATIENCE;
-select undef, undef, undef, 0.01
-    while kill(0, $pid) && -e "$dir/weir.pid" && Weir::now() < $end;
+Weir::until_true('its end',
+    sub { !kill(0, $pid) || !-e "$dir/weir.pid" });
 ok(!-e "$dir/weir.pid", 'it ends and takes its pid file along');
 ($st, $out, $err) = background('listeners = { web = { listen = ' .
     '"192.0.2.1:1"; upstream = "app"; }; };');

@@ -22,22 +22,11 @@ EOT
 }
 
 # Weir.pm waits for nobody whose master has gone.
-sub wait_for
-{
-	my ($what, $code) = @_;
-	my $end = Weir::now() + $Weir::PATIENCE;
-
-	until ($code->()) {
-		die "waited for $what\n" if Weir::now() > $end;
-		select undef, undef, undef, 0.005;
-	}
-}
-
 sub logged
 {
 	my ($w, $pattern) = @_;
 
-	wait_for("a line like $pattern", sub { $w->log =~ $pattern });
+	Weir::until_true("a line like $pattern", sub { $w->log =~ $pattern });
 }
 
 sub answers
@@ -94,23 +83,23 @@ is($st, 0, '--beside: a new one starts') or diag($err);
 is(count(20), 'ok=20', 'and all are served');
 is(($w->ask('status'))[0], 0, 'it is the one that answers');
 is(($w->ask('quit'))[0], 0, 'and can be told to quit');
-wait_for('it to end', sub { !-e "$w->{dir}/weir.pid.sock" });
+Weir::until_true('it to end', sub { !-e "$w->{dir}/weir.pid.sock" });
 is(count(20), 'ok=20', 'the old ones serve on');
 
 # One worker dies, too: what it owned is refused, nothing hangs.
 my ($spare) = grep { my $p = $_; $p != owner($old) } @workers;
 kill 'KILL', $spare;
-wait_for('it to be gone', sub { !kill 0, $spare });
+Weir::until_true('it to be gone', sub { !kill 0, $spare });
 unlike(count(40), qr/time-out/, 'no time-out when a worker dies then');
 
 # They are told to end, and take the time they need.
 ($st, $out, $err) = $w->ask('quit');
 is($st, 0, 'quit reaches the orphans');
 like($err, qr/2 of its processes were told to quit/, 'both of them');
-wait_for('new ones to be refused', sub { answers() eq 'refused' });
+Weir::until_true('new ones to be refused', sub { answers() eq 'refused' });
 is(Weir::chat($old, 'z', 1), 'z', 'a worker with a session drains');
 close $old;
-wait_for('all to end', sub { !$w->processes });
+Weir::until_true('all to end', sub { !$w->processes });
 is_deeply([$w->remains], [], 'nothing is left');
 $w->finish;
 
@@ -123,6 +112,6 @@ $w->ended;
 logged($w, qr/the master is gone/);
 is(($w->ask('stop'))[0], 0, 'stop reaches orphans, too');
 is(Weir::get($old), '', 'sessions are cut');
-wait_for('all to end', sub { !$w->processes });
+Weir::until_true('all to end', sub { !$w->processes });
 $w->finish;
 done_testing();

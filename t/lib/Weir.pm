@@ -485,11 +485,33 @@ sub status
 
 sub master { return $_[0]{heir} // $_[0]{pid} }
 
+# A signal to these processes, or the master.  STOP: they are stopped when
+# this returns, so what comes then is not theirs.
 sub signal
 {
 	my ($self, $signal, @pids) = @_;
+	my $n;
 
-	return kill $signal, @pids ? @pids : $self->master;
+	@pids = $self->master unless @pids;
+	$n = kill $signal, @pids;
+	until_true('all to stop', sub {
+		return !grep { (slurp("/proc/$_/stat") =~ /\) (\S) /)[0] !~
+		    /[TtZ]/ } grep { -e "/proc/$_" } @pids;
+	}) if $signal eq 'STOP';
+	return $n;
+}
+
+# Wait for what no program tells: look, and let others run, until it is so.
+sub until_true
+{
+	my ($what, $code, $patience) = @_;
+	my $end = now() + ($patience // $PATIENCE);
+
+	until ($code->()) {
+		croak "waited for $what" if now() > $end;
+		select my $r = '', my $w = '', my $x = '', 0.005;
+	}
+	return 1;
 }
 
 # Another master has taken over: follow it from now on.

@@ -105,21 +105,30 @@ first(enum wr_state state)
 			 struct wr_session, link);
 }
 
+/* The last one that came just now, or NULL. */
+static struct wr_session *
+newest(struct wr_list *in)
+{
+	for (struct wr_list *n = in->prev; n != in; n = n->prev) {
+		struct wr_session *s =
+		    wr_container_of(n, struct wr_session, link);
+
+		if (wr_session_age_ms(s) == 0)
+			return s;
+	}
+	return NULL;
+}
+
 /* A client comes; its session, wherever it is now. */
 static struct wr_session *
 client(void)
 {
+	struct wr_session *s;
+
 	fake_client(l, &door()->sock.in);
 	for (int i = 0; i < WR_STATES; i++)
-		if (!wr_list_empty(&px->in[i]))
-			for (struct wr_list *n = px->in[i].prev;
-			     n != &px->in[i]; n = n->prev) {
-				struct wr_session *s =
-				    wr_container_of(n, struct wr_session, link);
-
-				if (wr_session_age_ms(s) == 0)
-					return s;
-			}
+		if ((s = newest(&px->in[i])) != NULL)
+			return s;
 	abort();
 }
 
