@@ -13,6 +13,7 @@ use Weir::Peer;
 
 my $WEB = '127.0.0.1:5001';
 my $NEW = '127.0.0.1:5002';
+my $ASAN = Weir::slurp($Weir::PROGRAM) =~ /__asan_init/;
 my $SOAK = $ENV{WEIR_SOAK} // ($Weir::SLOW ? 1000 : 150);
 
 my ($one, $two) = map { Weir::Peer->greeting("$_\n") } qw(one two);
@@ -161,8 +162,10 @@ EOT
 	for my $i (1 .. $SOAK) {
 		$n = 2 + $i / 8 % 3 if $i % 8 == 0;
 		$bad++ if $w->reload(soak_conf($i, $n)) ne '0';
-		my @now = $w->workers;
-		$most = @now if @now > $most;
+		# One that has ended its last session is on its way out.
+		my $now = grep { $_->{role} eq 'worker' &&
+		    $_->{phase} ne 'gone' } @{$w->status->{processes}};
+		$most = $now if $now > $most;
 		next unless $i == 24 || $i == $SOAK;
 		for my $pid ($w->{pid}, @first) {
 			push @{$fds{$pid}}, $w->fds($pid);
@@ -186,8 +189,12 @@ EOT
 		# Sessions under way differ by a few dozen.
 		cmp_ok($fd_end, '<=', $fd + ($who eq 'master' ? 4 : 80),
 		    "descriptors of the $who do not grow: $fd, $fd_end");
-		cmp_ok($mem_end, '<=', $mem + (1 << 20),
-		    "memory of the $who does not grow: $mem, $mem_end");
+		SKIP: {
+			skip 'a sanitizer keeps what is freed', 1 if $ASAN;
+			cmp_ok($mem_end, '<=', $mem + (1 << 20),
+			    "memory of the $who does not grow: " .
+			    "$mem, $mem_end");
+		}
 	}
 	$w->stop;
 }

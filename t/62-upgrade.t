@@ -268,9 +268,11 @@ for my $signal ($Weir::SLOW ? 'SEGV' : (), 'KILL', 'STOP') {
 	$w->logged(qr/master\[$pid\]: .*is up/);
 	kill 'QUIT', $pid;
 	$w->logged(qr/the old one serves on/);
+	$w->until('the new one to end', sub { $w->pids('master') == 1 });
 	is(Weir::Load::harvest(Weir::Load::queue($WEB, 20)), '20 ok',
 	    'QUIT to the new one: the old one serves');
-	$w->until('the new one to end', sub { $w->pids('master') == 1 });
+	is(Weir::Load::harvest(Weir::Load::queue("unix:$sockets/web.sock",
+	    10)), '10 ok', 'on the unix socket, too');
 	$w->mark;
 	$w->signal('USR2');
 	$pid = heir($w);

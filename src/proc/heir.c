@@ -233,7 +233,13 @@ wr_end_quit(struct wr_reload *r)
 		wr_end_stop(r, 0);
 		return;
 	}
-	if (r->end == WR_END_NO) {
+	if (r->end == WR_END_NO && r->heir >= WR_ELDER_START) {
+		/* The old one goes on with the same sockets: nobody must be
+		 * turned away. */
+		r->end = WR_END_DRAIN;
+		end_begin(r);
+		end_drain(r);
+	} else if (r->end == WR_END_NO) {
 		r->end = WR_END_GRACE;
 		r->end_ms = r->now + r->plan.grace_ms;
 		end_begin(r);

@@ -103,6 +103,17 @@ world_kill_heir(struct world *w)
 }
 
 void
+world_quit_heir(struct world *w)
+{
+	struct master *m = &w->master[w->masters - 1];
+
+	if (!m->killed && !m->exited && !m->silent && !w->clean &&
+	    m->r.heir >= WR_ELDER_START)
+		world_feed(
+		    w, m, world_dice(w, 2) == 0 ? WR_EV_QUIT : WR_EV_STOP, -1);
+}
+
+void
 world_heal(struct world *w)
 {
 	for (int i = 0; i < w->masters; i++)

@@ -55,8 +55,10 @@ deed(struct world *w)
 		world_feed(w, m, WR_EV_QUIT, -1);
 	} else if (dice < 87 && w->deadly) {
 		world_feed(w, m, WR_EV_STOP, -1);
-	} else if (dice < 90) {
+	} else if (dice < 89) {
 		world_kill_heir(w);
+	} else if (dice < 90) {
+		world_quit_heir(w);
 	} else {
 		world_fill(w, m);
 	}

@@ -402,6 +402,16 @@ act_elder(struct world *w, struct master *m, enum wr_act_kind kind)
 		e->heir = -1;
 }
 
+/* Nobody is turned away while another master serves the same sockets. */
+static void
+together(struct world *w, struct master *m)
+{
+	struct master *e = m->parent >= 0 ? &w->master[m->parent] : NULL;
+
+	world_check(w, e == NULL || e->killed || e->exited || m->inherited,
+	    "nobody is turned away whom another master would serve");
+}
+
 static void
 act_other(struct world *w, struct master *m, const struct wr_act *a)
 {
@@ -423,6 +433,7 @@ act_other(struct world *w, struct master *m, const struct wr_act *a)
 		world_check(w, m->bound[a->shard], "bound before it listens");
 		break;
 	case WR_ACT_RETIRE:
+		together(w, m);
 		if (w->calm || world_dice(w, 4) != 0)
 			later(w, m, 200 + world_dice(w, 2000), W_TALK)->what =
 			    WR_EV_CLOSED;
@@ -432,6 +443,9 @@ act_other(struct world *w, struct master *m, const struct wr_act *a)
 		m->answers[a->ticket]++;
 		world_check(w, m->answers[a->ticket] == 1,
 		    "no ticket is answered twice");
+		break;
+	case WR_ACT_INHERIT:
+		m->inherited = true;
 		break;
 	case WR_ACT_EXIT:
 		m->exited = true;
@@ -618,8 +632,12 @@ on_wev(struct world *w, const struct wev *e)
 		on_answer(w, m, e);
 	else if (e->kind == W_LOOK)
 		on_look(w, m);
-	else
+	else {
+		/* A start is the first transaction. */
+		if (e->what == WR_EV_START)
+			m->asked[1] = true;
 		world_feed(w, m, e->what, -1);
+	}
 }
 
 /* The first master whose time has come, or NULL. */
@@ -692,7 +710,6 @@ new_master(struct world *w, int parent)
 	}
 	wr_reload_init(&m->r, elder != NULL ? elder->r.last : 0,
 	    elder != NULL ? elder->r.shards : 0, elder != NULL);
-	m->asked[1] = true;
 	later(w, m, 500, W_LOOK);
 	if (!m->silent)
 		later(w, m, 5, W_TALK)->what = WR_EV_START;

@@ -30,9 +30,10 @@ struct proc {
 
 struct master {
 	bool born, exited, killed;
-	bool silent; /* started, and never says a word */
-	int parent;  /* elder, or -1 */
-	int heir;    /* that runs, or -1 */
+	bool inherited; /* from its elder, all */
+	bool silent;    /* started, and never says a word */
+	int parent;     /* elder, or -1 */
+	int heir;       /* that runs, or -1 */
 	struct wr_reload r;
 	struct proc proc[WR_FLEET_SLOTS];
 	bool bad; /* the candidate is one that processes refuse */
@@ -106,6 +107,8 @@ void world_promises(struct world *w);
 void world_hurt(struct world *w, struct master *m);
 void world_fill(struct world *w, struct master *m);
 void world_kill_heir(struct world *w);
+/* The new one of two masters is told to quit or stop. */
+void world_quit_heir(struct world *w);
 /* From now on everybody is well; those who are not are replaced. */
 void world_heal(struct world *w);
 

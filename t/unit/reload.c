@@ -593,6 +593,20 @@ an_heir_confirms_after_five_seconds(void)
 }
 
 static void
+an_heir_that_quits_leaves_the_sockets_alone(void)
+{
+	now = 1000;
+	plan = (struct wr_plan){ .workers = 1, .timeout_ms = 15000 };
+	wr_reload_init(&r, 7, 2, true);
+	event(WR_EV_START, -1);
+	ready(0, 8);
+	ready(1, 8);
+	(void)said();
+	event(WR_EV_QUIT, -1);
+	is_str(said(), "elder failed; drain 0; ");
+}
+
+static void
 an_heir_whose_workers_crash_gives_up(void)
 {
 	now = 1000;
@@ -637,6 +651,7 @@ main(void)
 	an_upgrade_pauses_then_gives_all();
 	a_failed_upgrade_gives_all_back();
 	an_heir_confirms_after_five_seconds();
+	an_heir_that_quits_leaves_the_sockets_alone();
 	an_heir_whose_workers_crash_gives_up();
 	wr_text_fini(&spoken);
 	return tap_done();
