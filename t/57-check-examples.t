@@ -127,7 +127,7 @@ sub role { my ($w) = @_; redis(redis_login($w), 'INFO', 'replication') =~
 
 SKIP: {
 	my ($redis) = grep { -x } map { "$_/redis-server" } split /:/, $ENV{PATH};
-	skip 'no redis-server here', 6 unless $redis;
+	skip 'no redis-server here', 7 unless $redis;
 	my $tmp = folder();
 	my $dir = $tmp->dirname;
 	my ($a, $b) = ports(2);
@@ -145,10 +145,12 @@ SKIP: {
 	$w->logged(qr/server a of upstream redis is up/);
 	$w->logged(qr/server b of upstream redis is down/);
 	is(role($w), 'master', 'redis: clients get the master') for 1 .. 3;
+	my $old = redis_login($w);
 	redis(redis_login($b), qw(REPLICAOF NO ONE));
 	redis(redis_login($a), 'REPLICAOF', '127.0.0.1', $b);
 	$w->logged(qr/server a of upstream redis is down/);
 	$w->logged(qr/server b of upstream redis is up: script passed/);
+	is(Weir::get($old), '', 'who was on the old one is let go');
 	my $c = redis_login($w);
 	like(redis($c, 'CONFIG', 'GET', 'port'), qr/\b$b\b/,
 	    'redis: after a failover, the other one');
