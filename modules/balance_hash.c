@@ -31,9 +31,9 @@ static struct sum
 add_up(struct wr_pick *k)
 {
 	struct sum sum = { 1, 0 };
+	const struct wr_server_conf *sv;
 
-	for (uint32_t i = 0; i < k->u->n_servers; i++) {
-		const struct wr_server_conf *sv = &k->u->servers[i];
+	for (sv = wr_pick_first(k); sv != NULL; sv = wr_pick_next(k, sv)) {
 
 		if (!wr_pick_fits(k, sv))
 			continue;
@@ -68,13 +68,12 @@ score(uint64_t key, const struct wr_server_conf *sv, uint32_t weight)
 static const struct wr_server_conf *
 pick(struct wr_pick *k)
 {
-	const struct wr_server_conf *best = NULL, *spare = NULL;
+	const struct wr_server_conf *best = NULL, *spare = NULL, *sv;
 	double high = 0, spare_high = 0;
 	uint64_t key = wr_pick_key(k);
 	struct sum sum = add_up(k);
 
-	for (uint32_t i = 0; i < k->u->n_servers; i++) {
-		const struct wr_server_conf *sv = &k->u->servers[i];
+	for (sv = wr_pick_first(k); sv != NULL; sv = wr_pick_next(k, sv)) {
 		double its;
 
 		if (!wr_pick_fits(k, sv))

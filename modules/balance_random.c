@@ -14,12 +14,11 @@
 static const struct wr_server_conf *
 draw(struct wr_pick *k, const struct wr_server_conf *other)
 {
-	const struct wr_server_conf *got = NULL;
+	const struct wr_server_conf *got = NULL, *sv;
 	uint32_t all = 0;
 
 	/* Each replaces the one before with its share of all so far. */
-	for (uint32_t i = 0; i < k->u->n_servers; i++) {
-		const struct wr_server_conf *sv = &k->u->servers[i];
+	for (sv = wr_pick_first(k); sv != NULL; sv = wr_pick_next(k, sv)) {
 		uint32_t w;
 
 		if (sv == other || !wr_pick_fits(k, sv))

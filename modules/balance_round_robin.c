@@ -13,11 +13,10 @@ static const struct wr_server_conf *
 pick(struct wr_pick *k)
 {
 	struct wr_server_run *runs = k->px->servers;
-	const struct wr_server_conf *best = NULL;
+	const struct wr_server_conf *best = NULL, *sv;
 	int64_t all = 0;
 
-	for (uint32_t i = 0; i < k->u->n_servers; i++) {
-		const struct wr_server_conf *sv = &k->u->servers[i];
+	for (sv = wr_pick_first(k); sv != NULL; sv = wr_pick_next(k, sv)) {
 		int64_t weight;
 
 		if (!wr_pick_fits(k, sv))

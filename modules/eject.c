@@ -205,30 +205,36 @@ free_groups(void)
 }
 
 static struct wr_eject_group *
-group_of(const struct wr_upstream_conf *u)
+group_of(const struct wr_proxy *px, const struct wr_upstream_conf *u)
 {
+	const struct wr_joined *j = &px->joined;
 	const struct wr_eject_conf *c =
 	    u->mod != NULL ? u->mod[own_index] : NULL;
+	const struct wr_server_conf *sv;
 	struct wr_eject_group *g;
+	uint32_t n = 0;
 
 	if (c == NULL || !c->on)
 		return NULL;
-	g = malloc(sizeof(*g) + u->n_servers * sizeof(g->cells[0]));
+	for (sv = wr_servers_first(j, u); sv; sv = wr_servers_next(j, u, sv))
+		n++;
+	g = malloc(sizeof(*g) + n * sizeof(g->cells[0]));
 	if (g == NULL) {
 		wr_error("eject: upstream %s", u->name);
 		return NULL;
 	}
 	g->conf = *c;
-	g->n = u->n_servers;
-	for (uint32_t i = 0; i < u->n_servers; i++)
-		g->cells[i] = u->servers[i].cell;
+	/* Names of DNS are none: their addresses are. */
+	g->n = 0;
+	for (sv = wr_servers_first(j, u); sv; sv = wr_servers_next(j, u, sv))
+		if (sv->addr.len > 0)
+			g->cells[g->n++] = sv->cell;
 	return g;
 }
 
 static void
 use(struct wr_proxy *px, const struct wr_conf *c)
 {
-	(void)px;
 	free_groups();
 	groups = calloc(WR_UPSTREAM_CELLS, sizeof(*groups));
 	if (groups == NULL) {
@@ -236,7 +242,7 @@ use(struct wr_proxy *px, const struct wr_conf *c)
 		return;
 	}
 	for (uint32_t i = 0; i < c->n_upstreams; i++)
-		groups[c->upstreams[i]->cell] = group_of(c->upstreams[i]);
+		groups[c->upstreams[i]->cell] = group_of(px, c->upstreams[i]);
 }
 
 static int
@@ -246,6 +252,12 @@ start(struct wr_proxy *px)
 		own_index++;
 	use(px, px->gen->conf);
 	return 0;
+}
+
+static void
+joins(struct wr_proxy *px)
+{
+	use(px, px->gen->conf);
 }
 
 static void
@@ -392,6 +404,7 @@ const struct wr_module wr_mod_eject = {
 	.worker_start = start,
 	.worker_use = use,
 	.worker_exit = finish,
+	.worker_joins = joins,
 	.on_server = on_server,
 	.on_none = on_none,
 };

@@ -332,15 +332,31 @@ follow_all(const struct wr_upstream_conf *u, uint32_t spread_ms)
 	const struct wr_health_conf *c =
 	    u->mod != NULL ? u->mod[self.index] : NULL;
 	struct watch *w = c != NULL && c->on ? watch_new(u, c) : NULL;
+	const struct wr_joined *j = &self.ct->roster.joined;
+	const struct wr_server_conf *sv = wr_servers_first(j, u);
 
-	for (uint32_t i = 0; i < u->n_servers; i++) {
-		const struct wr_server_conf *sv = &u->servers[i];
-
+	for (; sv != NULL; sv = wr_servers_next(j, u, sv)) {
+		/* The state of a name is not ours. */
+		if (sv->addr.len == 0)
+			continue;
 		if (w == NULL)
 			forget(sv);
-		else if (sv->addr.len > 0)
+		else
 			follow(w, sv, spread_ms);
 	}
+}
+
+static void
+drop(struct target *t)
+{
+	t->kept = false;
+	if (self.by_cell[t->cell] == t)
+		self.by_cell[t->cell] = NULL;
+	wr_timer_stop(self.ct->loop, &t->due);
+	if (t->probe.running)
+		wr_probe_stop(&t->probe);
+	else
+		target_free(t);
 }
 
 /* Those that the generation in use does not name. */
@@ -350,16 +366,29 @@ sweep(void)
 	wr_list_each_safe (n, &self.targets) {
 		struct target *t = wr_container_of(n, struct target, link);
 
-		if (t->kept)
-			continue;
-		if (self.by_cell[t->cell] == t)
-			self.by_cell[t->cell] = NULL;
-		wr_timer_stop(self.ct->loop, &t->due);
-		if (t->probe.running)
-			wr_probe_stop(&t->probe);
-		else
-			target_free(t);
+		if (!t->kept)
+			drop(t);
 	}
+}
+
+static void
+control_join(struct wr_control *ct, const struct wr_server_conf *sv)
+{
+	(void)ct;
+	wr_list_each (n, &self.watches) {
+		struct watch *w = wr_container_of(n, struct watch, link);
+
+		if (w->upstream == sv->upstream)
+			follow(w, sv, 0);
+	}
+}
+
+static void
+control_leave(struct wr_control *ct, const struct wr_server_conf *sv)
+{
+	(void)ct;
+	if (self.by_cell[sv->cell] != NULL)
+		drop(self.by_cell[sv->cell]);
 }
 
 static uint32_t
@@ -451,4 +480,6 @@ const struct wr_module wr_mod_health = {
 	.control_start = control_start,
 	.control_use = control_use,
 	.control_exit = control_exit,
+	.control_join = control_join,
+	.control_leave = control_leave,
 };

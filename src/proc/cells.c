@@ -43,7 +43,7 @@ static const struct {
 } kinds[WR_CELL_KINDS] = {
 	[WR_CELL_LISTENER] = { WR_LISTENER_CELLS, "listeners" },
 	[WR_CELL_UPSTREAM] = { WR_UPSTREAM_CELLS, "upstreams" },
-	[WR_CELL_SERVER] = { WR_SERVER_CELLS, "servers" },
+	[WR_CELL_SERVER] = { WR_FILE_CELLS, "servers" },
 };
 
 /* Names are the operator's, nobody attacks this table. */
@@ -180,21 +180,20 @@ wipe(const struct wr_stats *st, enum wr_cell_kind kind, uint32_t i)
 {
 	uint32_t high = wr_load(st->slots_high);
 
+	if (kind == WR_CELL_SERVER) {
+		wr_stats_wipe_server(st, i);
+		return;
+	}
 	for (uint32_t n = 0; n <= high; n++) {
 		uint32_t slot = n < high ? n : WR_SLOTS;
 
 		if (kind == WR_CELL_LISTENER)
 			*wr_stats_listener(st, slot, i) =
 			    (struct wr_listener_count){ 0 };
-		else if (kind == WR_CELL_UPSTREAM)
+		else
 			*wr_stats_upstream(st, slot, i) =
 			    (struct wr_upstream_count){ 0 };
-		else
-			*wr_stats_server(st, slot, i) =
-			    (struct wr_server_count){ 0 };
 	}
-	if (kind == WR_CELL_SERVER)
-		st->states[i] = (struct wr_server_state){ 0 };
 	if (kind == WR_CELL_UPSTREAM)
 		st->group_states[i] = (struct wr_upstream_state){ 0 };
 }
@@ -358,6 +357,22 @@ is_unused(const struct wr_cells *c, int kind, uint32_t i, uint64_t oldest)
 	       known->named < oldest && is_idle(c->shm->stats, kind, i);
 }
 
+/* Groups to which a server has joined, or that it has just left. */
+static void
+keep_joined(struct wr_cells *c)
+{
+	const struct wr_stats *st = c->shm->stats;
+	uint32_t high = wr_load(&st->roll->high);
+
+	for (uint32_t i = 0; i < high; i++) {
+		const struct wr_join *x = &st->joins[i];
+		uint32_t group = wr_load(&x->group);
+
+		if (wr_load(&x->used) != 0 && group < WR_UPSTREAM_CELLS)
+			c->kept[group] = true;
+	}
+}
+
 void
 wr_cells_sweep(struct wr_cells *c, uint64_t oldest)
 {
@@ -366,6 +381,7 @@ wr_cells_sweep(struct wr_cells *c, uint64_t oldest)
 		WR_CELL_UPSTREAM, WR_CELL_LISTENER };
 
 	(void)memset(c->kept, 0, sizeof(c->kept));
+	keep_joined(c);
 	for (int n = 0; n < WR_CELL_KINDS; n++) {
 		int kind = order[n];
 		struct table *t = &c->t[kind];

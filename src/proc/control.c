@@ -24,6 +24,7 @@ start(struct wr_frame *f)
 {
 	static struct wr_control control;
 	struct wr_control *ct = &control;
+	int err;
 
 	ct->loop = f->loop;
 	ct->stats = f->birth->shm->stats;
@@ -32,10 +33,13 @@ start(struct wr_frame *f)
 	wr_random_seed(
 	    &ct->random, wr_loop_now(f->loop) << 20 ^ (uint64_t)getpid());
 	f->arg = ct;
+	err = wr_roster_start(ct);
+	if (err < 0)
+		return err;
 	for (int i = 0; wr_modules[i] != NULL; i++) {
 		const struct wr_module *m = wr_modules[i];
-		int err = m->control_start != NULL ? m->control_start(ct) : 0;
 
+		err = m->control_start != NULL ? m->control_start(ct) : 0;
 		if (err < 0) {
 			f->why = m->name;
 			return err;
@@ -50,6 +54,7 @@ use(struct wr_frame *f)
 	struct wr_control *ct = f->arg;
 
 	ct->conf = f->run->conf;
+	wr_roster_use(ct);
 	for (int i = 0; wr_modules[i] != NULL; i++) {
 		if (wr_modules[i]->control_use != NULL)
 			wr_modules[i]->control_use(ct, ct->conf);
@@ -63,6 +68,7 @@ leave(struct wr_frame *f)
 		if (wr_modules[i]->control_exit != NULL)
 			wr_modules[i]->control_exit(f->arg);
 	}
+	wr_roster_stop(f->arg);
 	f->arg = NULL;
 }
 

@@ -30,6 +30,8 @@ enum { /* parts of the region, in their order */
 	LISTENER_CELLS,
 	UPSTREAM_CELLS,
 	SERVER_CELLS,
+	JOINS,
+	ROLL,
 	PARTS
 };
 
@@ -50,7 +52,9 @@ static const size_t parts[PARTS][2] = {
 	    WR_UPSTREAM_CELLS },
 	[LISTENER_CELLS] = { sizeof(struct wr_cell), WR_LISTENER_CELLS },
 	[UPSTREAM_CELLS] = { sizeof(struct wr_cell), WR_UPSTREAM_CELLS },
-	[SERVER_CELLS] = { sizeof(struct wr_cell), WR_SERVER_CELLS },
+	[SERVER_CELLS] = { sizeof(struct wr_cell), WR_FILE_CELLS },
+	[JOINS] = { sizeof(struct wr_join), WR_JOIN_CELLS },
+	[ROLL] = { sizeof(struct wr_roll), 1 },
 };
 
 _Static_assert(PARTS == WR_SHM_PARTS, "layout.h");
@@ -86,6 +90,8 @@ point(struct wr_shm *m, char *mem)
 	st->servers = (void *)(mem + at[SERVERS]);
 	st->states = (void *)(mem + at[STATES]);
 	st->group_states = (void *)(mem + at[GROUP_STATES]);
+	st->joins = (void *)(mem + at[JOINS]);
+	st->roll = (void *)(mem + at[ROLL]);
 	st->slots_high = &m->head->slots_high;
 	st->listeners_high = &m->head->high[WR_CELL_LISTENER];
 	st->upstreams_high = &m->head->high[WR_CELL_UPSTREAM];

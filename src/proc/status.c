@@ -7,6 +7,7 @@
 
 #include "conf/conf.h"
 #include "proc/master.h"
+#include "proxy/joined.h"
 #include "proxy/server.h"
 #include "proxy/stats.h"
 
@@ -261,20 +262,27 @@ static void
 upstreams(struct wr_text *t, const struct wr_stats *st, const struct wr_conf *c,
     uint64_t now_ms)
 {
+	struct wr_joined j = { 0 };
+
+	/* Without memory for it, those of the file are shown. */
+	if (wr_joined_init(&j, st) == 0)
+		wr_joined_use(&j, c);
 	begin(t, "upstreams", '{');
 	for (uint32_t i = 0; i < c->n_upstreams; i++) {
 		const struct wr_upstream_conf *u = c->upstreams[i];
 		struct wr_upstream_count n = wr_stats_upstream_sum(st, u->cell);
+		const struct wr_server_conf *sv = wr_servers_first(&j, u);
 
 		begin(t, u->name, '{');
 		fields(t, &n, upstream_fields, WR_COUNT(upstream_fields));
 		number(t, "panics", wr_load(&st->group_states[u->cell].panics));
 		begin(t, "servers", '{');
-		for (uint32_t k = 0; k < u->n_servers; k++)
-			server(t, st, &u->servers[k], now_ms);
+		for (; sv != NULL; sv = wr_servers_next(&j, u, sv))
+			server(t, st, sv, now_ms);
 		wr_text_puts(t, "}}");
 	}
 	wr_text_putc(t, '}');
+	wr_joined_fini(&j);
 }
 
 void

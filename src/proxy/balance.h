@@ -2,9 +2,10 @@
 /*
  * balance - the contract of a balancer: which of the servers that fit is next.
  *
- * One balancer is one file in modules/.  It looks at the servers of a group
- * in whatever order it likes, asks wr_pick_fits() of each, and returns one
- * that did; NULL only after it has asked of all.
+ * One balancer is one file in modules/.  It looks at the servers of a group,
+ * those of the file and those that have joined, in whatever order it likes,
+ * asks wr_pick_fits() of each, and returns one that did; NULL only after it has
+ * asked of all.
  */
 #ifndef WR_BALANCE_H
 #define WR_BALANCE_H
@@ -29,6 +30,10 @@ struct wr_pick {
 	bool full, was_tried, ejected;
 };
 
+/* The servers of the group, one after the other; NULL at the end. */
+const struct wr_server_conf *wr_pick_first(const struct wr_pick *k);
+const struct wr_server_conf *
+wr_pick_next(const struct wr_pick *k, const struct wr_server_conf *sv);
 /* May it be chosen?  If not, `k` remembers why. */
 bool wr_pick_fits(struct wr_pick *k, const struct wr_server_conf *sv);
 /* Its share now, in hundredths: its weight, lower while it warms up. */

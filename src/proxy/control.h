@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "conf/conf.h"
 #include "io/loop.h"
+#include "proxy/roster.h"
 #include "proxy/stats.h"
 
 struct wr_control {
@@ -17,6 +18,7 @@ struct wr_control {
 	uint32_t slot;              /* of this process */
 	const struct wr_conf *conf; /* in use; changed before control_use */
 	struct wr_random random;    /* seeded before control_start */
+	struct wr_roster roster;    /* servers that join and leave */
 };
 
 /* Shared state has changed that workers may wait for: wake all of them. */

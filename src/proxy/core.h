@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/pool.h"
 #include "proxy/hooks.h"
+#include "proxy/joined.h"
 #include "proxy/policy.h"
 #include "proxy/proxy.h"
 #include "proxy/session.h"
@@ -25,6 +26,7 @@ struct wr_proxy {
 	struct wr_pool sessions;
 	uint32_t sessions_max;
 	struct wr_server_run *servers; /* by cell */
+	struct wr_joined joined;       /* servers */
 	uint64_t choices; /* made by balancers that prefer the least recent */
 	/* Names by cell: a session outlives the generation it came with. */
 	char **listener_names, **upstream_names, **server_names;
@@ -58,6 +60,8 @@ struct wr_proxy {
 	void *idle_arg;
 };
 
+/* Take over which servers have joined or left, if any have. */
+void wr_proxy_joins(struct wr_proxy *px);
 /* A session, or a door, is gone. */
 void wr_proxy_freed(struct wr_proxy *px);
 

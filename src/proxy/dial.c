@@ -398,10 +398,10 @@ say(struct wr_session *s, int err)
 	errno = -err;
 	if (wr_trouble_of(err) == WR_OURS)
 		wr_error("cannot connect to server %s of upstream %s", sv->name,
-		    sv->upstream->name);
+		    wr_session_group(s)->name);
 	else
 		wr_warn("server %s of upstream %s: connect", sv->name,
-		    sv->upstream->name);
+		    wr_session_group(s)->name);
 }
 
 static enum wr_news

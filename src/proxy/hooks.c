@@ -53,7 +53,7 @@ ask(struct wr_session *s, enum wr_hook_at at, uint8_t i)
 	case WR_ON_ROUTE:
 		return m->on_route(s, value(m, s->rules->mod, i));
 	default:
-		return m->on_connect(s, value(m, s->server->upstream->mod, i));
+		return m->on_connect(s, value(m, wr_session_group(s)->mod, i));
 	}
 }
 

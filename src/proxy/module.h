@@ -16,6 +16,7 @@
 struct wr_proxy;
 struct wr_session;
 struct wr_control;
+struct wr_server_conf;
 
 enum wr_verdict {
 	WR_NEXT, /* go on with the next module */
@@ -60,10 +61,17 @@ struct wr_module {
 	int (*worker_start)(struct wr_proxy *px);
 	void (*worker_use)(struct wr_proxy *px, const struct wr_conf *c);
 	void (*worker_exit)(struct wr_proxy *px);
+	/* Servers have joined or left. */
+	void (*worker_joins)(struct wr_proxy *px);
 	/* The same in the control process. */
 	int (*control_start)(struct wr_control *ct);
 	void (*control_use)(struct wr_control *ct, const struct wr_conf *c);
 	void (*control_exit)(struct wr_control *ct);
+	/* A server joins, and no worker knows it yet; or has left. */
+	void (*control_join)(
+	    struct wr_control *ct, const struct wr_server_conf *sv);
+	void (*control_leave)(
+	    struct wr_control *ct, const struct wr_server_conf *sv);
 	/* News of s->server_cell in s->upstream_cell.  Errors of our own
 	 * machine are none. */
 	void (*on_server)(struct wr_session *s, enum wr_news news);

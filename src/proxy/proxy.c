@@ -38,6 +38,15 @@ keep_name(char **names, uint32_t cell, const char *name)
 }
 
 static void
+keep_server_names(struct wr_proxy *px, const struct wr_upstream_conf *u)
+{
+	const struct wr_server_conf *sv = wr_servers_first(&px->joined, u);
+
+	for (; sv != NULL; sv = wr_servers_next(&px->joined, u, sv))
+		keep_name(px->server_names, sv->cell, sv->name);
+}
+
+static void
 keep_names(struct wr_proxy *px)
 {
 	const struct wr_conf *c = px->gen->conf;
@@ -49,9 +58,7 @@ keep_names(struct wr_proxy *px)
 		const struct wr_upstream_conf *u = c->upstreams[i];
 
 		keep_name(px->upstream_names, u->cell, u->name);
-		for (uint32_t j = 0; j < u->n_servers; j++)
-			keep_name(px->server_names, u->servers[j].cell,
-			    u->servers[j].name);
+		keep_server_names(px, u);
 	}
 }
 
@@ -61,6 +68,29 @@ free_names(char **names, uint32_t n)
 	for (uint32_t i = 0; names != NULL && i < n; i++)
 		free(names[i]);
 	free(names);
+}
+
+/* -- Servers that join and leave ----------------------------------------- */
+
+/* Control may use their cells again when it has heard this. */
+static void
+tell_seen(struct wr_proxy *px)
+{
+	__atomic_store_n(
+	    &px->slot->joins_seen, px->joined.seen, __ATOMIC_RELEASE);
+}
+
+void
+wr_proxy_joins(struct wr_proxy *px)
+{
+	if (!wr_joined_stale(&px->joined))
+		return;
+	wr_joined_look(&px->joined);
+	tell_seen(px);
+	keep_names(px);
+	for (unsigned i = 0; px->modules[i] != NULL; i++)
+		if (px->modules[i]->worker_joins != NULL)
+			px->modules[i]->worker_joins(px);
 }
 
 /* -- Everything that happens once a turn --------------------------------- */
@@ -109,6 +139,8 @@ on_pressure(struct wr_loop *l, void *arg)
 static int
 init(struct wr_proxy *px, const struct wr_proxy_opts *o, struct wr_gen *g)
 {
+	int err;
+
 	px->loop = o->loop;
 	px->stats = o->stats;
 	px->slot_index = o->slot;
@@ -130,6 +162,9 @@ init(struct wr_proxy *px, const struct wr_proxy_opts *o, struct wr_gen *g)
 	    px->server_names == NULL || px->upstream_names == NULL ||
 	    px->listener_names == NULL)
 		return -ENOMEM;
+	err = wr_joined_init(&px->joined, px->stats);
+	if (err < 0)
+		return err;
 	return wr_pool_init(&px->sessions, sizeof(struct wr_session), 64,
 	    o->sessions_max + OVERFLOW);
 }
@@ -164,6 +199,8 @@ wr_proxy_new(const struct wr_proxy_opts *o, struct wr_gen *g)
 		wr_random_seed(&px->random,
 		    (uint64_t)ts.tv_nsec * (o->slot + 1) + o->slot);
 		wr_hooks_init(px);
+		wr_joined_use(&px->joined, g->conf);
+		tell_seen(px);
 		keep_names(px);
 		err = start_modules(px);
 	}
@@ -202,6 +239,7 @@ wr_proxy_free(struct wr_proxy **pp)
 	free_names(px->listener_names, WR_LISTENER_CELLS);
 	free(px->servers);
 	free(px->dooms);
+	wr_joined_fini(&px->joined);
 	wr_gen_put(&px->gen);
 	free(px);
 	*pp = NULL;
@@ -214,6 +252,8 @@ wr_proxy_use(struct wr_proxy *px, struct wr_gen *g)
 
 	px->gen = wr_gen_get(g);
 	wr_store(&px->slot->generation, (uint32_t)g->generation);
+	wr_joined_use(&px->joined, g->conf);
+	tell_seen(px);
 	keep_names(px);
 	wr_doors_use(px);
 	for (unsigned i = 0; px->modules[i] != NULL; i++)
@@ -234,6 +274,7 @@ void
 wr_proxy_wake(struct wr_proxy *px)
 {
 	wr_policy_look(px);
+	wr_proxy_joins(px);
 	px->admit = true;
 }
 

@@ -60,9 +60,12 @@ wr_server_fit(const struct wr_stats *st, const struct wr_server_conf *sv,
 	uint32_t health = wr_load(&x->health);
 	enum wr_ejected e;
 
-	if (sv->want != WR_WANT_UP || sv->weight == 0 || sv->addr.len == 0 ||
+	if (sv->want != WR_WANT_UP || sv->weight == 0 ||
 	    wr_load(&x->want) != WR_WANT_UP || health == WR_HEALTH_DOWN)
 		return WR_FIT_NOT;
+	/* A name: its addresses are servers of their own, once there are. */
+	if (sv->addr.len == 0)
+		return health == WR_HEALTH_UP ? WR_FIT_NOT : WR_FIT_WAIT;
 	e = panic ? WR_EJECT_NOT : wr_server_ejected(x, now_ms);
 	if (e == WR_EJECT_OUT || e == WR_EJECT_TRIED)
 		return WR_FIT_EJECTED;

@@ -370,6 +370,17 @@ on_relay(struct wr_loop *l, struct wr_relay *r, enum wr_relay_news news)
 		wr_session_end(s, s->end);
 }
 
+const struct wr_upstream_conf *
+wr_session_group(const struct wr_session *s)
+{
+	const struct wr_upstream_conf *u = s->upstream;
+
+	/* A fallback may have stood in. */
+	while (u->fallback != NULL && u->cell != s->upstream_cell)
+		u = u->fallback;
+	return u;
+}
+
 static void
 relay(struct wr_session *s)
 {

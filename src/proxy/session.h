@@ -103,6 +103,8 @@ void
 wr_session_ask(struct wr_session *s, enum wr_hook_at at, enum wr_state next);
 /* A module that answered WR_WAIT now answers this. */
 void wr_session_resume(struct wr_session *s, bool go_on);
+/* The upstream of the server that it was sent to, while it has both. */
+const struct wr_upstream_conf *wr_session_group(const struct wr_session *s);
 /* The state has so long, or WR_OFF; then the table's `late` is called. */
 void wr_session_limit(struct wr_session *s, uint32_t ms);
 

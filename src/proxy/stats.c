@@ -102,6 +102,28 @@ wr_stats_server_active(const struct wr_stats *st, uint32_t cell)
 	return n;
 }
 
+void
+wr_stats_wipe_server(const struct wr_stats *st, uint32_t cell)
+{
+	uint32_t high = wr_load(st->slots_high);
+
+	for (uint32_t i = 0; i < high; i++)
+		*wr_stats_server(st, i, cell) = (struct wr_server_count){ 0 };
+	*wr_stats_server(st, WR_SLOTS, cell) = (struct wr_server_count){ 0 };
+	st->states[cell] = (struct wr_server_state){ 0 };
+}
+
+static void
+fold_servers(
+    const struct wr_stats *st, uint32_t slot, uint32_t first, uint32_t n)
+{
+	for (uint32_t i = first; i < first + n; i++)
+		fold(wr_stats_server(st, WR_SLOTS, i),
+		    wr_stats_server(st, slot, i),
+		    COUNTERS(struct wr_server_count, active),
+		    WORDS(struct wr_server_count));
+}
+
 static void
 fold_loop(struct wr_loop_stats *base, struct wr_loop_stats *row)
 {
@@ -129,11 +151,8 @@ wr_stats_fold(const struct wr_stats *st, uint32_t slot)
 		    wr_stats_upstream(st, slot, i),
 		    COUNTERS(struct wr_upstream_count, waiting),
 		    WORDS(struct wr_upstream_count));
-	for (uint32_t i = 0; i < wr_load(st->servers_high); i++)
-		fold(wr_stats_server(st, WR_SLOTS, i),
-		    wr_stats_server(st, slot, i),
-		    COUNTERS(struct wr_server_count, active),
-		    WORDS(struct wr_server_count));
+	fold_servers(st, slot, 0, wr_load(st->servers_high));
+	fold_servers(st, slot, WR_FILE_CELLS, wr_load(&st->roll->high));
 	fold(&base->late_beats, &row->late_beats, 1, 1);
 	fold(&base->accepted, &row->accepted, 1, 1);
 	fold(base->ends, row->ends, WR_ENDS, WR_ENDS);

@@ -17,14 +17,19 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "io/loop.h"
 #include "proxy/end.h"
 
 #define WR_SLOTS          128
 #define WR_LISTENER_CELLS 4096
 #define WR_UPSTREAM_CELLS 8192
-#define WR_SERVER_CELLS   65536
-#define WR_NAME_MAX       128
+/* Cells of servers: first those that the master gives to what the file names,
+ * then those that control gives to what joins while weir runs. */
+#define WR_FILE_CELLS   65536
+#define WR_JOIN_CELLS   16384
+#define WR_SERVER_CELLS (WR_FILE_CELLS + WR_JOIN_CELLS)
+#define WR_NAME_MAX     128
 
 /* Relaxed loads and stores of single words that others may see. */
 #define wr_load(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
@@ -82,6 +87,7 @@ struct wr_slot {
 	uint64_t fds;      /* gauge */
 	uint64_t accepted;
 	uint64_t ends[WR_ENDS];
+	uint64_t joins_seen; /* it acts by this version of wr_roll */
 	struct wr_loop_stats loop;
 };
 
@@ -138,6 +144,32 @@ struct wr_upstream_state {
 	uint64_t panics;         /* sessions that were sent to one then */
 };
 
+/*
+ * A server that has joined, by cell after WR_FILE_CELLS.  Control writes it
+ * before `member` says that it belongs to the group, and does not change it
+ * until the cell is used again; only the words marked so change meanwhile.
+ */
+struct wr_join {
+	uint32_t used;      /* last when it begins, first when it ends */
+	uint32_t member;    /* changes: it may be picked */
+	uint32_t group;     /* cell of the upstream */
+	uint32_t max_conns; /* changes, as backup does */
+	uint32_t backup;
+	uint32_t client_port;
+	uint64_t origin;  /* the name it was found by; 0: it announced itself */
+	uint64_t left;    /* version in which it was no member any more */
+	uint64_t seen_ms; /* changes: its last beat */
+	struct wr_ip ip;
+	char name[WR_NAME_MAX];
+};
+
+/* Who has joined, as a whole. */
+struct wr_roll {
+	uint64_t version; /* changes with every change of a member */
+	uint64_t owner;   /* pid and slot of the one that writes it */
+	uint32_t high;    /* cells that were ever used */
+};
+
 enum wr_health {
 	WR_HEALTH_NONE,
 	WR_HEALTH_CHECKING,
@@ -157,6 +189,8 @@ struct wr_stats {
 	struct wr_server_count *servers;
 	struct wr_server_state *states;         /* by server cell */
 	struct wr_upstream_state *group_states; /* by upstream cell */
+	struct wr_join *joins; /* by server cell, after WR_FILE_CELLS */
+	struct wr_roll *roll;
 	/* Those below were ever used. */
 	uint32_t *slots_high;
 	uint32_t *listeners_high, *upstreams_high, *servers_high;
@@ -190,6 +224,8 @@ struct wr_server_count
 wr_stats_server_sum(const struct wr_stats *st, uint32_t cell);
 /* Sessions on a server, over all processes. */
 uint64_t wr_stats_server_active(const struct wr_stats *st, uint32_t cell);
+/* Begin anew with a cell of a server that nobody uses. */
+void wr_stats_wipe_server(const struct wr_stats *st, uint32_t cell);
 /* Add a dead process's counters to the base and zero its row. */
 void wr_stats_fold(const struct wr_stats *st, uint32_t slot);
 

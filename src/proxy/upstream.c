@@ -18,6 +18,18 @@
 
 /* -- What balancers ask -------------------------------------------------- */
 
+const struct wr_server_conf *
+wr_pick_first(const struct wr_pick *k)
+{
+	return wr_servers_first(&k->px->joined, k->u);
+}
+
+const struct wr_server_conf *
+wr_pick_next(const struct wr_pick *k, const struct wr_server_conf *sv)
+{
+	return wr_servers_next(&k->px->joined, k->u, sv);
+}
+
 /* Hundredths of its share: a server that has come up warms up. */
 static uint32_t
 warmth(const struct wr_pick *k, const struct wr_server_conf *sv)
@@ -153,6 +165,7 @@ wr_upstream_pick(struct wr_proxy *px, struct wr_session *s,
 		.now_ms = wr_loop_now(px->loop) };
 	bool ejected = false;
 
+	wr_proxy_joins(px);
 	for (int i = 0; like.u != NULL && i < FALLBACKS;
 	     i++, like.u = like.u->fallback) {
 		enum wr_picked how = choose(&like, sv);

@@ -100,6 +100,8 @@ fake_shared(void)
 	    zeros((WR_SLOTS + 1) * WR_SERVER_CELLS, sizeof(*st.servers));
 	st.states = zeros(WR_SERVER_CELLS, sizeof(*st.states));
 	st.group_states = zeros(WR_UPSTREAM_CELLS, sizeof(*st.group_states));
+	st.joins = zeros(WR_JOIN_CELLS, sizeof(*st.joins));
+	st.roll = zeros(1, sizeof(*st.roll));
 	st.slots_high = st.listeners_high = st.upstreams_high =
 	    st.servers_high = &high;
 	st.wake = wake;

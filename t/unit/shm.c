@@ -223,7 +223,7 @@ a_full_region_refuses_and_names_it(struct wr_cells *t)
 
 	for (uint32_t i = 0; i < WR_SERVER_CELLS; i++)
 		m->cells[WR_CELL_SERVER][i].used = 1;
-	*m->stats->servers_high = WR_SERVER_CELLS;
+	*m->stats->servers_high = WR_FILE_CELLS;
 	wr_cells_reload(t);
 	is_int(wr_cells_settle(t, &c, &errors), -ENOSPC);
 	is_str(errors.p,

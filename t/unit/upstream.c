@@ -131,7 +131,9 @@ what_is_not_usable_is_not_picked(void)
 	f.servers[0].weight = 0;
 	is_int(pick(0), WR_PICK_NONE);
 	f.servers[0].weight = 1;
-	f.servers[0].addr.len = 0; /* a name that is not resolved */
+	f.servers[0].addr.len = 0; /* a name that nobody has resolved yet */
+	is_int(pick(0), WR_PICK_FULL);
+	state(0)->health = WR_HEALTH_UP; /* its addresses are servers */
 	is_int(pick(0), WR_PICK_NONE);
 	f.servers[0].addr.len = sizeof(struct sockaddr_in);
 	state(0)->health = WR_HEALTH_DOWN;
