@@ -33,8 +33,11 @@ wr_joined_take(
     struct wr_joined *j, uint32_t cell, const struct wr_upstream_conf *u)
 {
 	const struct wr_join *x = &j->stats->joins[cell - WR_FILE_CELLS];
-	struct wr_server_conf *sv = &j->servers[cell - WR_FILE_CELLS].conf;
+	struct wr_joined_server *s = &j->servers[cell - WR_FILE_CELLS];
+	struct wr_server_conf *sv = &s->conf;
 
+	s->on_remove = u->on_remove;
+	s->on_remove_ms = u->on_remove_ms;
 	sv->name = sv->address = x->name;
 	sv->kind = WR_SERVER_ADDR;
 	sv->want = WR_WANT_UP;
@@ -60,15 +63,19 @@ build(struct wr_joined *j)
 	for (uint32_t i = high < WR_JOIN_CELLS ? high : WR_JOIN_CELLS;
 	     i-- > 0;) {
 		const struct wr_join *x = &j->stats->joins[i];
+		struct wr_joined_server *s = &j->servers[i];
 		uint32_t group;
 
+		s->was = s->here;
+		s->here = false;
 		if (__atomic_load_n(&x->member, __ATOMIC_ACQUIRE) == 0)
 			continue;
 		group = x->group;
 		if (group >= WR_UPSTREAM_CELLS || j->groups[group] == NULL)
 			continue;
 		(void)wr_joined_take(j, WR_FILE_CELLS + i, j->groups[group]);
-		j->servers[i].next = j->first[group];
+		s->here = true;
+		s->next = j->first[group];
 		j->first[group] = i + 1;
 	}
 }

@@ -16,7 +16,10 @@
 
 struct wr_joined_server {
 	struct wr_server_conf conf;
-	uint32_t next; /* of its group: place + 1 */
+	uint32_t next;  /* of its group: place + 1 */
+	bool here, was; /* in a group, now and before the last look */
+	/* What its group said of sessions when it was in one. */
+	uint32_t on_remove, on_remove_ms;
 };
 
 /* All zero: nobody ever joins. */

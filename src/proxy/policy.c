@@ -135,9 +135,9 @@ is_down(const struct wr_proxy *px, const struct wr_server_conf *sv)
 static void
 close_down(struct wr_proxy *px, const struct wr_upstream_conf *u)
 {
-	for (uint32_t i = 0; i < u->n_servers; i++) {
-		const struct wr_server_conf *sv = &u->servers[i];
+	const struct wr_server_conf *sv = wr_servers_first(&px->joined, u);
 
+	for (; sv != NULL; sv = wr_servers_next(&px->joined, u, sv)) {
 		if (u->on_down == WR_FATE_CLOSE && is_down(px, sv))
 			doom(px, sv->cell, 0, WR_END_WEIR_RELAY_DOWN);
 		else
@@ -148,9 +148,9 @@ close_down(struct wr_proxy *px, const struct wr_upstream_conf *u)
 static bool
 has_primary(const struct wr_proxy *px, const struct wr_upstream_conf *u)
 {
-	for (uint32_t i = 0; i < u->n_servers; i++) {
-		const struct wr_server_conf *sv = &u->servers[i];
+	const struct wr_server_conf *sv = wr_servers_first(&px->joined, u);
 
+	for (; sv != NULL; sv = wr_servers_next(&px->joined, u, sv)) {
 		if (!sv->backup && wr_server_fit(px->stats, sv,
 				       wr_loop_now(px->loop), false) == WR_FIT)
 			return true;
@@ -161,11 +161,10 @@ has_primary(const struct wr_proxy *px, const struct wr_upstream_conf *u)
 static void
 close_backups(struct wr_proxy *px, const struct wr_upstream_conf *u)
 {
+	const struct wr_server_conf *sv = wr_servers_first(&px->joined, u);
 	bool close = u->on_up == WR_FATE_CLOSE && has_primary(px, u);
 
-	for (uint32_t i = 0; i < u->n_servers; i++) {
-		const struct wr_server_conf *sv = &u->servers[i];
-
+	for (; sv != NULL; sv = wr_servers_next(&px->joined, u, sv)) {
 		if (!sv->backup)
 			continue;
 		if (close)
@@ -187,6 +186,28 @@ wr_policy_look(struct wr_proxy *px)
 		close_backups(px, u);
 	}
 	judge_if_doomed(px);
+}
+
+void
+wr_policy_joins(struct wr_proxy *px)
+{
+	uint32_t high = wr_load(&px->stats->roll->high);
+
+	for (uint32_t i = 0; i < high && i < WR_JOIN_CELLS; i++) {
+		const struct wr_joined_server *s = &px->joined.servers[i];
+		uint32_t cell = WR_FILE_CELLS + i;
+
+		if (s->here && !s->was) {
+			/* Another server may have had the cell. */
+			px->dooms[cell] = (struct wr_doom){ 0 };
+			px->servers[cell] = (struct wr_server_run){ 0 };
+		} else if (s->was && !s->here &&
+			   s->on_remove == WR_FATE_CLOSE) {
+			doom(px, cell, s->on_remove_ms,
+			    WR_END_WEIR_RELAY_REMOVED);
+		}
+	}
+	wr_policy_look(px);
 }
 
 /* Bits by cell of the servers of `c`. */

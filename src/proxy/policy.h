@@ -26,6 +26,8 @@ struct wr_doom {
 void wr_policy_look(struct wr_proxy *px);
 /* Another configuration is in force. */
 void wr_policy_use(struct wr_proxy *px, const struct wr_conf *old);
+/* Servers have joined or left. */
+void wr_policy_joins(struct wr_proxy *px);
 /* A session is now with a server; it may be doomed since it was picked. */
 void wr_policy_begin(struct wr_session *s);
 void wr_policy_stop(struct wr_proxy *px);

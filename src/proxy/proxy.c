@@ -86,11 +86,12 @@ wr_proxy_joins(struct wr_proxy *px)
 	if (!wr_joined_stale(&px->joined))
 		return;
 	wr_joined_look(&px->joined);
-	tell_seen(px);
 	keep_names(px);
+	wr_policy_joins(px);
 	for (unsigned i = 0; px->modules[i] != NULL; i++)
 		if (px->modules[i]->worker_joins != NULL)
 			px->modules[i]->worker_joins(px);
+	tell_seen(px);
 }
 
 /* -- Everything that happens once a turn --------------------------------- */
@@ -253,13 +254,14 @@ wr_proxy_use(struct wr_proxy *px, struct wr_gen *g)
 	px->gen = wr_gen_get(g);
 	wr_store(&px->slot->generation, (uint32_t)g->generation);
 	wr_joined_use(&px->joined, g->conf);
-	tell_seen(px);
 	keep_names(px);
 	wr_doors_use(px);
 	for (unsigned i = 0; px->modules[i] != NULL; i++)
 		if (px->modules[i]->worker_use != NULL)
 			px->modules[i]->worker_use(px, g->conf);
+	wr_policy_joins(px);
 	wr_policy_use(px, old->conf);
+	tell_seen(px);
 	wr_gen_put(&old);
 	px->admit = true;
 }
