@@ -11,6 +11,8 @@
 
 /* A session that is younger is not worth five system calls. */
 #define SETTLED_MS 1000
+/* Those that settle within so much do so in one turn. */
+#define TOGETHER_MS 64u
 /* How often a session is looked at while bytes move. */
 #define TICK_S 10u
 
@@ -24,7 +26,9 @@ enum state {
 void
 wr_beat_start(struct wr_session *s)
 {
-	s->relay.tick_ms = SETTLED_MS;
+	uint32_t over = wr_proxy_now(s->px) % TOGETHER_MS;
+
+	s->relay.tick_ms = SETTLED_MS + TOGETHER_MS - over;
 	/* Accepted sockets have theirs from the listener. */
 	s->beat[WR_CLIENT].state = CALM;
 	s->beat[WR_SERVER].state = NOT_SET;
