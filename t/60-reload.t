@@ -169,7 +169,7 @@ EOT
 		next unless $i == 24 || $i == $SOAK;
 		for my $pid ($w->{pid}, @first) {
 			push @{$fds{$pid}}, $w->fds($pid);
-			push @{$rss{$pid}}, $w->memory($pid)->{Private};
+			push @{$rss{$pid}}, $w->memory($pid)->{Anonymous};
 		}
 	}
 	is($bad, 0, "$SOAK reloads are done");
