@@ -232,6 +232,26 @@ EOT
 	$w->stop;
 }
 
+# A check that runs goes on over reloads, or a busy operator would hide a
+# server that does not answer.
+{
+	my $mute = Weir::Peer->mute;
+	my $conf = <<"EOT";
+upstreams = { app = { servers = ( { name = "mute"; address = "$mute->{addr}"; } );
+	health = { type = "http"; timeout = "700ms"; body = "x"; }; }; };
+listeners = { web = { listen = "fd:3"; upstream = "app"; label = "N"; }; };
+EOT
+	my $w = Weir->start(listen => [Weir::listener()], conf => $conf);
+	my $n = 0;
+	$w->until('a verdict', sub {
+		$n++ if $w->reload($conf =~ s/"N"/"$n"/r) == 0;
+		return $w->log =~ /mute of upstream app is down: time-out/;
+	});
+	cmp_ok($n, '>', 2, "$n reloads in the time of one check");
+	is($mute->stats->{accepted}, 1, 'which was not begun again');
+	$w->stop;
+}
+
 # ---- A script, and another port --------------------------------------------
 
 {
