@@ -466,7 +466,12 @@ exec_heir(struct wr_master *m)
 static void
 heir_go(struct wr_master *m)
 {
+	pid_t heir = wr_upgrade_heir(m->upgrade);
+
 	wr_upgrade_go(m->upgrade);
+	/* Who is told that it is done looks there next. */
+	if (m->pid_fd >= 0 && heir > 0 && wr_pidfile_write(m->pid_fd, heir) < 0)
+		wr_warn("%s", m->pid_path);
 	if (m->pid_fd >= 0)
 		(void)close(m->pid_fd);
 	m->pid_fd = -1;

@@ -73,7 +73,8 @@ wr_pidfile_write(int fd, pid_t pid)
 	char text[24];
 	int n = snprintf(text, sizeof(text), "%ld\n", (long)pid);
 
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+	/* In this order it is never empty for a reader. */
+	if (pwrite(fd, text, (size_t)n, 0) != n || ftruncate(fd, n) < 0)
 		return errno != 0 ? -errno : -EIO;
 	return 0;
 }
