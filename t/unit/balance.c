@@ -125,6 +125,7 @@ random_is_nearly_even(void)
 		++*active((uint32_t)pick(0));
 	for (uint32_t i = 0; i < 4; i++)
 		ok(*active(i) > 990 && *active(i) < 1010);
+	fake_free(&px.loop);
 	/* By weight, too. */
 	start(2, RANDOM);
 	f.servers[0].weight = 3;

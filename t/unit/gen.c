@@ -248,7 +248,7 @@ loads_leak_nothing(void)
 
 /* Where addresses are limited, a small configuration still fits, and one that
  * does not is refused. */
-static int
+wr_unused static int
 with_little_room(void)
 {
 	struct rlimit little = { (rlim_t)192 << 20, (rlim_t)192 << 20 };
