@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -116,6 +117,10 @@ wr_pipe_fill(struct wr_loop *l, struct wr_pipe *p, int fd, uint32_t max)
 	n = move(l, fd, p->w, max == 0 || max > p->size ? p->size : max);
 	if (n > 0)
 		p->held = (uint32_t)n;
+	/* It never goes past an urgent byte, but says only that it would have
+	 * to wait, for ever; a receive does. */
+	if (n == -EAGAIN && sockatmark(fd) == 1)
+		return -EINVAL;
 	return n;
 }
 

@@ -20,7 +20,8 @@ void wr_pipes_fini(struct wr_loop *l);
 
 /*
  * Socket to empty pipe, at most `max` bytes (0: as many as it holds): bytes,
- * 0 at the end, -EAGAIN if there are none now.
+ * 0 at the end, -EAGAIN if there are none now, -EINVAL if only a receive gets
+ * on: not from this kind of socket, or not past an urgent byte.
  */
 wr_must_check int
 wr_pipe_fill(struct wr_loop *l, struct wr_pipe *p, int fd, uint32_t max);

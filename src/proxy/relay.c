@@ -295,7 +295,7 @@ on_fill(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 		leave_pipe(l, c);
 		pump_end(l, c);
 	} else if (d->res == -EINVAL) {
-		/* A kind of socket that cannot. */
+		/* A kind of socket that cannot, or not now. */
 		leave_pipe(l, c);
 		pump_recv(l, c);
 	} else {
