@@ -43,10 +43,12 @@ other(struct wr_conn *c)
 	return c->side == WR_CLIENT ? c + 1 : c - 1;
 }
 
+/* Seen from now, as one of them may be older than half of the clock's range:
+ * a side that has said nothing for a month. */
 static inline uint32_t
-later(uint32_t a, uint32_t b)
+later(uint32_t now, uint32_t a, uint32_t b)
 {
-	return (int32_t)(a - b) > 0 ? a : b;
+	return now - a < now - b ? a : b;
 }
 
 static void
@@ -343,17 +345,19 @@ consider(struct first *f, uint32_t since, uint32_t limit, enum wr_end why)
 
 /* Since when bytes wait for `c` without one being taken. */
 static uint32_t
-stalled_since(const struct wr_conn *c)
+stalled_since(const struct wr_conn *c, uint32_t now)
 {
 	const struct wr_conn *from = c->side == WR_CLIENT ? c + 1 : c - 1;
 
-	return later(c->out_ms, from->in_ms);
+	return later(now, c->out_ms, from->in_ms);
 }
 
 uint32_t
 wr_relay_stalled_ms(const struct wr_loop *l, const struct wr_conn *c)
 {
-	return wr_conn_owed(c) ? clock_ms(l) - stalled_since(c) : 0;
+	uint32_t now = clock_ms(l);
+
+	return wr_conn_owed(c) ? now - stalled_since(c, now) : 0;
 }
 
 static void
@@ -370,7 +374,8 @@ consider_side(struct wr_relay *r, struct wr_conn *c, struct first *f)
 			c->seen = c->sock.sent;
 			c->out_ms = f->now;
 		}
-		consider(f, stalled_since(c), r->limits.send, stalls[c->side]);
+		consider(f, stalled_since(c, f->now), r->limits.send,
+		    stalls[c->side]);
 	}
 	if (!c->over)
 		consider(
@@ -379,10 +384,10 @@ consider_side(struct wr_relay *r, struct wr_conn *c, struct first *f)
 
 /* When a byte last moved. */
 static uint32_t
-moved(const struct wr_relay *r)
+moved(const struct wr_relay *r, uint32_t now)
 {
-	return later(later(r->end[0].in_ms, r->end[0].out_ms),
-	    later(r->end[1].in_ms, r->end[1].out_ms));
+	return later(now, later(now, r->end[0].in_ms, r->end[0].out_ms),
+	    later(now, r->end[1].in_ms, r->end[1].out_ms));
 }
 
 static void
@@ -390,18 +395,21 @@ consider_all(struct wr_relay *r, struct first *f)
 {
 	struct wr_conn *client = &r->end[WR_CLIENT];
 	struct wr_conn *server = &r->end[WR_SERVER];
+	uint32_t moved_ms;
 
 	consider_side(r, client, f);
 	consider_side(r, server, f);
+	moved_ms = moved(r, f->now);
 	if (client->bytes > 0 && server->bytes == 0 && !wr_conn_owed(client) &&
 	    !wr_conn_owed(server))
 		consider(f, server->out_ms, r->limits.first_byte,
 		    WR_END_SERVER_RELAY_FIRST);
 	if (client->over || server->over)
-		consider(f, later(r->half_ms, moved(r)), r->limits.half_close,
+		consider(f, later(f->now, r->half_ms, moved_ms),
+		    r->limits.half_close,
 		    client->over ? WR_END_SERVER_RELAY_HALF
 				 : WR_END_CLIENT_RELAY_HALF);
-	consider(f, moved(r), r->limits.idle, WR_END_WEIR_RELAY_IDLE);
+	consider(f, moved_ms, r->limits.idle, WR_END_WEIR_RELAY_IDLE);
 	consider(
 	    f, r->start_ms, r->limits.lifetime, WR_END_WEIR_RELAY_LIFETIME);
 }
@@ -456,7 +464,7 @@ on_timer(struct wr_loop *l, struct wr_timer *t)
 		return;
 	}
 	awake = wr_conn_owed(&r->end[0]) || wr_conn_owed(&r->end[1]) ||
-		r->restless || f.now - moved(r) < r->nap_ms;
+		r->restless || f.now - moved(r, f.now) < r->nap_ms;
 	if (awake && r->nap_ms < f.left_ms)
 		f.left_ms = r->nap_ms;
 	if (f.left_ms != WR_OFF)

@@ -581,6 +581,35 @@ no_schedule_loses_or_mixes_bytes(void)
 	ok(piped > 1000);
 }
 
+/* Clocks of 32 bits: half of their range is 25 days. */
+static void
+a_side_may_be_silent_for_a_month(void)
+{
+	begin();
+	r.limits.idle = r.limits.send = 600000;
+	wr_relay_start(l, &r, on_news);
+	for (int i = 0; i < 30 * 24 * 12; i++) {
+		fake_pass(l, 300000);
+		if (ended > 0)
+			break;
+		fake_bytes(l, &CLIENT->in, "log", 3, 0);
+		fake_take(l, &SERVER->out, 3);
+	}
+	is_int(ended, 0);
+	is_int(r.end[WR_CLIENT].bytes, 3 * 30 * 24 * 12);
+
+	/* At last it says something to a client that takes nothing. */
+	if (ended == 0) {
+		fake_bytes(l, &SERVER->in, "ok", 2, 0);
+		wr_relay_look(l, &r);
+		is_int(ended, 0);
+		fake_pass(l, 600000);
+		is_int(ended, 1);
+		is_int(r.why, WR_END_CLIENT_RELAY_SEND);
+	}
+	finish();
+}
+
 int
 main(void)
 {
@@ -603,5 +632,6 @@ main(void)
 	without_a_pipe_it_is_copied();
 	a_pipe_is_given_back_however_it_ends();
 	no_schedule_loses_or_mixes_bytes();
+	a_side_may_be_silent_for_a_month();
 	return tap_done();
 }
