@@ -54,6 +54,7 @@ struct wr_backend {
 				the end of the turn; 0: never */
 	bool nonblock;       /* wants O_NONBLOCK sockets */
 	bool level;          /* tells again and again what is ready */
+	bool scans;          /* every wait looks at every socket */
 };
 
 extern const struct wr_backend wr_backend_uring, wr_backend_epoll,

@@ -18,6 +18,9 @@
  * before the kernel is asked for news of everybody else. */
 #define ROUNDS 4
 
+/* A wait of poll(2) for so many takes a third of a millisecond. */
+#define MANY_SOCKS 512
+
 /* Without a block for so long, somebody must go. */
 #define PRESSED_US 10000
 #define PRESS_MOST 16
@@ -501,6 +504,12 @@ uint64_t
 wr_loop_now(const struct wr_loop *l)
 {
 	return l->now_ms;
+}
+
+bool
+wr_loop_scans(const struct wr_loop *l)
+{
+	return l->be->scans && l->stats->socks >= MANY_SOCKS;
 }
 
 void

@@ -181,6 +181,9 @@ uint64_t wr_loop_now(const struct wr_loop *l);
 
 /* A function for the end of every turn, before the sends of the turn are
  * issued; runs as long as the node is linked. */
+/* Is every wait dear, because the kernel looks at each of many sockets? */
+bool wr_loop_scans(const struct wr_loop *l);
+
 struct wr_hook {
 	struct wr_list link;
 	void (*fn)(struct wr_loop *l, struct wr_hook *h);

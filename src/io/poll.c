@@ -154,4 +154,5 @@ const struct wr_backend wr_backend_poll = {
 	.send_early = 32u << 10,
 	.nonblock = true,
 	.level = true,
+	.scans = true,
 };

@@ -131,4 +131,5 @@ const struct wr_backend wr_backend_select = {
 	.send_early = 32u << 10,
 	.nonblock = true,
 	.level = true,
+	.scans = true,
 };

@@ -16,6 +16,9 @@
 #define SLOTS  WR_WHEEL_SLOTS
 #define BITS   6
 
+/* Of so many, the first is looked for. */
+#define FEW 32
+
 /* So that an absurd time still fits. */
 #define FAR_MS (UINT64_C(1) << 36)
 
@@ -90,6 +93,26 @@ find_next(struct wr_wheel *w, int *level, unsigned *slot, uint64_t *due_ms)
 	return false;
 }
 
+/* When the first of a few in a slot of a higher level is due; with many, that
+ * some of them may be: then they move down. */
+static uint64_t
+first_of(const struct wr_list *slot, uint64_t begin_ms)
+{
+	uint64_t first_ms = UINT64_MAX;
+	unsigned n = 0;
+
+	wr_list_each (i, slot) {
+		const struct wr_timer *t =
+		    wr_container_of(i, struct wr_timer, link);
+
+		if (n++ == FEW)
+			return begin_ms;
+		if (t->due_ms < first_ms)
+			first_ms = t->due_ms;
+	}
+	return first_ms;
+}
+
 int64_t
 wr_wheel_wait(struct wr_loop *l)
 {
@@ -99,6 +122,8 @@ wr_wheel_wait(struct wr_loop *l)
 
 	if (!find_next(&l->wheel, &level, &slot, &due_ms))
 		return -1;
+	if (level > 0)
+		due_ms = first_of(&l->wheel.slot[level][slot], due_ms);
 	if (due_ms * 1000 <= l->now_us)
 		return 0;
 	return (int64_t)(due_ms * 1000 - l->now_us);

@@ -354,7 +354,7 @@ on_turn(struct wr_loop *l, struct wr_hook *h)
 	const struct wr_loop_stats *st = wr_loop_stats(l);
 	uint32_t n = f->verbs->sessions != NULL ? f->verbs->sessions(f) : 0;
 
-	wr_store(&f->slot->beat_ms, wr_loop_now(l));
+	wr_store(&f->slot->beat_ms, wr_loop_now(l) + f->beat_more_ms);
 	wr_store(&f->slot->sessions, n);
 	wr_store(&f->slot->fds, st->socks);
 	if (f->sessions_max > 0 && f->full != (n >= f->sessions_max)) {
@@ -390,6 +390,22 @@ orphaned(struct wr_frame *f)
 	drain(f);
 }
 
+/* Where a beat is dear it comes seldom, and counts for longer. */
+static uint32_t
+beat_more_ms(const struct wr_frame *f)
+{
+	const struct wr_conf *c = f->run->conf;
+	uint32_t most = c->watchdog.limit_ms / 2, every;
+
+	if (!wr_loop_scans(f->loop))
+		return 0;
+	every = 8 * c->watchdog.interval_ms;
+	if (every > most)
+		every = most;
+	return every > c->watchdog.interval_ms ? every - c->watchdog.interval_ms
+					       : 0;
+}
+
 /* Nothing but a turn's end is needed; where there is no pidfd, a look at the
  * parent too. */
 static void
@@ -399,7 +415,9 @@ on_beat(struct wr_loop *l, struct wr_timer *t)
 
 	if (getppid() != f->birth->master)
 		orphaned(f);
-	wr_timer_set(l, t, f->run->conf->watchdog.interval_ms, on_beat);
+	f->beat_more_ms = beat_more_ms(f);
+	wr_timer_set(l, t, f->run->conf->watchdog.interval_ms + f->beat_more_ms,
+	    on_beat);
 }
 
 static void

@@ -67,6 +67,7 @@ struct wr_frame {
 	struct wr_chan chan;
 	struct wr_sock wake, master;
 	struct wr_timer beat;
+	uint32_t beat_more_ms; /* a beat counts for so much longer */
 	struct wr_hook turn;
 	struct wr_gen *run;                  /* in use */
 	struct wr_gen *next;                 /* prepared, or NULL */

@@ -74,8 +74,8 @@ one_timer_at_any_distance(void)
 		}
 	is_int(early, 0);
 	is_int(missing, 0);
-	/* Few useless wake-ups: one for each level at most. */
-	ok(waits <= (int)(WR_COUNT(starts) * WR_COUNT(after) * 7));
+	/* No useless wake-ups. */
+	is_int(waits, WR_COUNT(starts) * WR_COUNT(after));
 }
 
 static void
