@@ -13,7 +13,7 @@ my ($none, $none2) = map { Weir::Peer->refuses } 1 .. 2;
 my $full = Weir::Peer->full;
 my $good = Weir::Peer->greeting("good\n", close => 1);
 my $echo = Weir::Peer->echo;
-my $resets = Weir::Peer->resets;
+my $resets = Weir::Peer->resets(late => 1);
 my $dir = Weir::folder();
 my @in = map { Weir::listener() } 1 .. 6;
 my $w = Weir->start(listen => \@in, workers => 1, conf => <<"EOT");
@@ -60,8 +60,8 @@ like(($w->access(++$n))[-1], qr/server\.connect\.refused/,
 
 # Once a byte of the client is on its way, nothing is tried again.
 my $s = $w->connect(5);
-Weir::get($s);
-like(($w->access(++$n))[-1], qr/server\.(?:relay|connect)\.reset/,
+Weir::chat($s, "this is on its way\n");
+like(($w->access(++$n))[-1], qr/server\.relay\.reset/,
     'a reset after the connect ends the session');
 is($resets->stats->{accepted}, 1, 'and is not tried again');
 $w->stop;
