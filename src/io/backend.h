@@ -39,6 +39,10 @@ struct wr_backend {
 	 */
 	bool (*run)(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
 	    struct wr_done *d);
+	/* `k` is to be closed, and no operation is in flight: let go of what
+	 * the backend does of its own accord.  True: that is done; else
+	 * wr_loop_settled() follows.  May be NULL. */
+	bool (*settle)(struct wr_loop *l, struct wr_sock *k);
 	/* Submit, wait at most so long (-1: for ever), post what finished. */
 	void (*turn)(struct wr_loop *l, int64_t wait_us);
 	/* Blocks came home since the last call; before stalled operations are

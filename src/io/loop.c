@@ -144,9 +144,17 @@ close_if_idle(struct wr_loop *l, struct wr_sock *k)
 {
 	if (k->in.kind != WR_OP_NONE || k->out.kind != WR_OP_NONE)
 		return;
+	if (l->be->settle != NULL && !l->be->settle(l, k))
+		return;
 	k->next = NULL;
 	*l->closing_tail = k;
 	l->closing_tail = &k->next;
+}
+
+void
+wr_loop_settled(struct wr_loop *l, struct wr_sock *k)
+{
+	close_if_idle(l, k);
 }
 
 static void

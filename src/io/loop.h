@@ -245,7 +245,9 @@ wr_must_check int wr_fill(
 /* As wr_send() of all that is in the pipe, but issued at once. */
 wr_must_check int wr_drain(
     struct wr_loop *l, struct wr_sock *k, struct wr_pipe *p, wr_done_fn *fn);
-/* Once, when a foreign descriptor or socket is readable (writable). */
+/* Once, when a foreign descriptor or socket is readable (writable).  -EBUSY
+ * also if the kernel has received ahead from a socket that got small messages:
+ * receive on, a few KiB, and ask again. */
 wr_must_check int wr_watch(
     struct wr_loop *l, struct wr_sock *k, enum wr_op_kind kind, wr_done_fn *fn);
 /* No effect on an operation that is not in flight. */
@@ -258,7 +260,8 @@ wr_must_check int wr_shutdown(struct wr_loop *l, struct wr_sock *k);
  * Cancel what is in flight, wait for it, close the descriptor, call `fn` (may
  * be NULL) at the end of a turn; `k` may be freed there.  wr_abort() resets
  * the connection instead of ending it.  wr_release() does the same but leaves
- * the descriptor open and to the caller, in k->fd.
+ * the descriptor open and to the caller, in k->fd; bytes that were received
+ * ahead of a chatty socket are lost.
  */
 void wr_close(struct wr_loop *l, struct wr_sock *k, wr_close_fn *fn);
 void wr_abort(struct wr_loop *l, struct wr_sock *k, wr_close_fn *fn);

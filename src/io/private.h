@@ -200,6 +200,9 @@ void wr_loop_ready(struct wr_loop *l, struct wr_op *op);
 /* A receive found no buffer: made ready again when a block came home. */
 void wr_loop_stall(struct wr_loop *l, struct wr_op *op);
 
+/* What settle() had to wait for has ended. */
+void wr_loop_settled(struct wr_loop *l, struct wr_sock *k);
+
 /* -- slice.c -- */
 
 wr_must_check int

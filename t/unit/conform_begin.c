@@ -526,6 +526,47 @@ watch_a_socket(void)
 	loop_end(l);
 }
 
+#define CROWDED 300
+
+static int
+crowd_ins(const struct end *e)
+{
+	int ins = 0;
+
+	for (int i = 0; i < CROWDED; i++)
+		ins += e[i].ins;
+	return ins;
+}
+
+/* More than a kernel takes at a time. */
+static void
+all_begin_in_one_turn(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	static struct end e[CROWDED];
+	static int peers[CROWDED];
+	int fds[2];
+
+	for (int i = 0; i < CROWDED; i++) {
+		unix_pair(fds);
+		peers[i] = fds[1];
+		end_init(l, &e[i], fds[0]);
+		end_recv(l, &e[i], 0);
+	}
+	turns(l, 3);
+	for (int i = 0; i < CROWDED; i++)
+		raw_write(peers[i], "x", 1);
+	until(l, crowd_ins(e) == CROWDED);
+	check_int(crowd_ins(e), CROWDED);
+	for (int i = 0; i < CROWDED; i++) {
+		end_recv(l, &e[i], 0);
+		wr_close(l, &e[i].k, on_close);
+		(void)close(peers[i]);
+	}
+	until(l, wr_loop_stats(l)->socks == 0);
+	loop_end(l);
+}
+
 static void
 too_many_sockets_are_refused(void)
 {
@@ -569,6 +610,7 @@ const struct test tests_begin[] = {
 	{ "watch other things", watch_other_things },
 #endif
 	{ "watch a socket", watch_a_socket },
+	{ "crowd", all_begin_in_one_turn },
 	{ "limits", too_many_sockets_are_refused },
 	{ NULL, NULL },
 };

@@ -418,6 +418,248 @@ fork_then_use(void)
 	loop_end(l);
 }
 
+/* -- A chatty peer, for whom a kernel may receive ahead ------------------- */
+
+static void
+chat(struct wr_loop *l, struct end *e, int peer)
+{
+	uint8_t byte;
+
+	for (int i = 0; i < 40; i++) {
+		byte = pattern(e->got);
+		raw_write(peer, &byte, 1);
+		end_take(l, e, e->got + 1);
+	}
+	/* The next is asked for, so that what waits for it is armed. */
+	if (e->k.in.kind == WR_OP_NONE)
+		end_recv(l, e, 0);
+	turns(l, 2);
+	byte = pattern(e->got);
+	raw_write(peer, &byte, 1);
+	end_take(l, e, e->got + 1);
+	check_int(e->got, 41);
+}
+
+static void
+write_on(int peer, uint64_t at, size_t n)
+{
+	static uint8_t mem[32768];
+
+	for (size_t i = 0; i < n; i++)
+		mem[i] = pattern(at + i);
+	raw_write(peer, mem, n);
+}
+
+static void
+nothing_is_lost_ahead(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	const struct wr_loop_stats *s = wr_loop_stats(l);
+	struct end a;
+	int fds[2];
+
+	tcp_pair(fds);
+	end_init(l, &a, fds[0]);
+	chat(l, &a, fds[1]);
+	/* Nobody asks: nothing of the pool is held. */
+	for (uint64_t at = 41; at < 30041; at += 1000) {
+		write_on(fds[1], at, 1000);
+		turns(l, 1);
+	}
+	check_int(s->buffers_used, 0);
+	check_int(a.got, 41);
+	a.max = 700;
+	end_take(l, &a, 30041);
+	/* A cancel takes nothing away. */
+	end_recv(l, &a, 0);
+	turns(l, 2);
+	write_on(fds[1], a.got, 5);
+	wr_cancel(l, &a.k.in);
+	until(l, a.k.in.kind == WR_OP_NONE);
+	turns(l, 2);
+	write_on(fds[1], 30046, 5);
+	turns(l, 2);
+	(void)close(fds[1]);
+	turns(l, 2);
+	end_take(l, &a, 30052); /* one more than there are */
+	check_int(a.in_res, 0);
+	check_int(a.got, 30051);
+	check(a.sum == pattern_sum(30051));
+	end_close(l, &a);
+	loop_end(l);
+}
+
+static void
+a_reset_comes_after_what_was_ahead(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	struct end a;
+	int fds[2];
+
+	tcp_pair(fds);
+	end_init(l, &a, fds[0]);
+	chat(l, &a, fds[1]);
+	write_on(fds[1], 41, 3);
+	turns(l, 2);
+	wr_sock_reset_on_close(fds[1]);
+	(void)close(fds[1]);
+	turns(l, 2);
+	end_take(l, &a, 45);
+	check_int(a.got, 44);
+	check_int(a.in_res, -ECONNRESET);
+	end_close(l, &a);
+	loop_end(l);
+}
+
+static void
+the_end_is_told_to_who_waits(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	struct end a;
+	int fds[2];
+
+	tcp_pair(fds);
+	end_init(l, &a, fds[0]);
+	chat(l, &a, fds[1]);
+	end_recv(l, &a, 0);
+	turns(l, 2);
+	(void)close(fds[1]);
+	until(l, a.in_res == 0);
+	check_int(a.in_res, 0);
+	check_int(a.got, 41);
+	end_close(l, &a);
+	loop_end(l);
+}
+
+static void
+close_while_it_is_ahead(void)
+{
+	for (int bytes = 0; bytes < 2; bytes++) {
+		struct wr_loop *l = loop_begin(NULL);
+		struct end a, b;
+		int fds[2];
+		char c;
+
+		tcp_pair(fds);
+		end_init(l, &a, fds[0]);
+		chat(l, &a, fds[1]);
+		if (bytes)
+			write_on(fds[1], 41, 3000);
+		turns(l, 2);
+		end_close(l, &a);
+		check_int(a.closes, 1);
+		/* It is closed in truth. */
+		check(recv(fds[1], &c, 1, 0) <= 0);
+		(void)close(fds[1]);
+		/* A new one is not taken for it. */
+		tcp_pair(fds);
+		end_init(l, &b, fds[0]);
+		end_recv(l, &b, 0);
+		turns(l, 2);
+		check_int(b.ins, 0);
+		end_close(l, &b);
+		(void)close(fds[1]);
+		loop_end(l);
+	}
+}
+
+static void
+watch_when_nothing_is_ahead(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	struct end a;
+	int fds[2], err = 0, ins;
+	char text[8];
+
+	tcp_pair(fds);
+	end_init(l, &a, fds[0]);
+	chat(l, &a, fds[1]);
+	write_on(fds[1], 41, 3);
+	turns(l, 3);
+	err = wr_watch(l, &a.k, WR_OP_READABLE, on_in);
+	check(err == 0 || err == -EBUSY);
+	if (err == -EBUSY) { /* who asks too early receives on */
+		end_take(l, &a, 44);
+		until(l,
+		    (err = wr_watch(l, &a.k, WR_OP_READABLE, on_in)) != -EBUSY);
+		check_int(err, 0);
+		write_on(fds[1], 44, 3);
+	}
+	ins = a.ins;
+	until(l, a.ins > ins);
+	check_int(recv(fds[0], text, sizeof(text), MSG_DONTWAIT), 3);
+	end_close(l, &a);
+	(void)close(fds[1]);
+	loop_end(l);
+}
+
+static int filled;
+
+static void
+on_fill(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	(void)l;
+	(void)op;
+	filled = d->res;
+}
+
+static void
+a_pipe_gets_what_was_ahead(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	struct wr_pipe *p = wr_pipe_get(l);
+	struct end a, b;
+	int fds[2], out[2], all = 41;
+	char text[16];
+
+	tcp_pair(fds);
+	tcp_pair(out);
+	/* As those are that the loop accepts; splice(2) has no flag for it. */
+	check_int(wr_sock_nonblock(fds[0], true), 0);
+	check_int(wr_sock_nonblock(out[0], true), 0);
+	end_init(l, &a, fds[0]);
+	end_init(l, &b, out[0]);
+	if (p == NULL)
+		say("no pipes here");
+	else
+		chat(l, &a, fds[1]);
+	/* Before it is asked for, and after. */
+	for (int late = 0; p != NULL && late < 2; late++) {
+		if (late == 0)
+			write_on(fds[1], 41, 6);
+		turns(l, 2);
+		filled = -1;
+		check_int(wr_fill(l, &a.k, p, on_fill), 0);
+		turns(l, 2);
+		if (late == 1)
+			write_on(fds[1], 47, 6);
+		while (all < 47 + 6 * late) {
+			until(l, filled >= 0);
+			all += filled;
+			b.outs = 0;
+			check_int(wr_drain(l, &b.k, p, on_out), 0);
+			until(l, b.outs > 0);
+			check_int(b.out_res, filled);
+			if (filled <= 0 || all == 47 + 6 * late)
+				break;
+			filled = -1;
+			check_int(wr_fill(l, &a.k, p, on_fill), 0);
+		}
+	}
+	if (p != NULL) {
+		check_int(all, 53);
+		check_int(recv(out[1], text, sizeof(text), 0), 12);
+		for (int i = 0; i < 12; i++)
+			check((uint8_t)text[i] == pattern((uint64_t)(41 + i)));
+		wr_pipe_put(l, &p);
+	}
+	end_close(l, &a);
+	end_close(l, &b);
+	(void)close(fds[1]);
+	(void)close(out[1]);
+	loop_end(l);
+}
+
 const struct test tests_life[] = {
 	{ "cancel", cancel_ends_a_receive },
 	{ "cancel against data", cancel_against_data },
@@ -430,5 +672,11 @@ const struct test tests_life[] = {
 	{ "release", release_leaves_it_open },
 	{ "reuse", descriptors_are_used_again_and_again },
 	{ "fork", fork_then_use },
+	{ "ahead", nothing_is_lost_ahead },
+	{ "reset ahead", a_reset_comes_after_what_was_ahead },
+	{ "end ahead", the_end_is_told_to_who_waits },
+	{ "pipe ahead", a_pipe_gets_what_was_ahead },
+	{ "close ahead", close_while_it_is_ahead },
+	{ "watch ahead", watch_when_nothing_is_ahead },
 	{ NULL, NULL },
 };
