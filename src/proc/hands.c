@@ -472,6 +472,8 @@ heir_go(struct wr_master *m)
 	/* Who is told that it is done looks there next. */
 	if (m->pid_fd >= 0 && heir > 0 && wr_pidfile_write(m->pid_fd, heir) < 0)
 		wr_warn("%s", m->pid_path);
+	/* systemd believes only the process that is the main one so far. */
+	wr_notify_main(heir);
 	if (m->pid_fd >= 0)
 		(void)close(m->pid_fd);
 	m->pid_fd = -1;
@@ -550,7 +552,6 @@ leave(struct wr_master *m, const struct wr_act *a)
 	/* The files of unix sockets go with the last owner. */
 	if (!m->elder && m->reload.heir == WR_HEIR_NONE)
 		wr_listens_unlink(m->listens);
-	wr_notify_stopping();
 	wr_loop_stop(m->loop);
 }
 
@@ -577,6 +578,7 @@ wr_hands_do(struct wr_master *m, const struct wr_act *a)
 		wr_listens_live(m->listens, a->shard);
 		break;
 	case WR_ACT_RETIRE:
+		wr_notify_stopping();
 		wr_listens_retire(m->listens, wr_loop_now(m->loop));
 		break;
 	case WR_ACT_ANSWER:

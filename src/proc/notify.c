@@ -51,6 +51,15 @@ wr_notify_ready(pid_t main_pid)
 }
 
 void
+wr_notify_main(pid_t main_pid)
+{
+	char text[32];
+
+	(void)snprintf(text, sizeof(text), "MAINPID=%ld", (long)main_pid);
+	notify(text);
+}
+
+void
 wr_notify_reloading(void)
 {
 	char text[64];

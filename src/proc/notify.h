@@ -10,6 +10,8 @@
 #include <sys/types.h>
 
 void wr_notify_ready(pid_t main_pid);
+/* Another process is the service from now on. */
+void wr_notify_main(pid_t main_pid);
 void wr_notify_reloading(void);
 void wr_notify_stopping(void);
 /* One line for `systemctl status`. */
