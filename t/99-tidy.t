@@ -17,7 +17,7 @@ my @HOMES = (
 	[qr{^liburing(?:\.h|/)}, qr{^src/io/ring\.h$}],
 	[qr{^openssl/}, qr{^modules/(?:tls|hmac\.[ch]$)}],
 	[qr{^pcre2\.h$}, qr{^(?:src/proxy|modules)/\w+\.c$}],
-	[qr{^ares\w*\.h$}, qr{^modules/names\.c$}],
+	[qr{^ares\w*\.h$}, qr{^modules/dns\.c$}],
 	[qr{^sys/epoll\.h$}, qr{^src/io/epoll\.c$}],
 	[qr{^sys/event\.h$}, qr{^src/io/kqueue\.c$}],
 	[qr{^sys/select\.h$}, qr{^src/io/select\.c$}],

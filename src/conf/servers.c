@@ -79,6 +79,20 @@ bad_port(struct wr_check *c, const struct wr_node *n, struct wr_str s)
 	wr_check_error(c, n, "\"%.*s\": a port is 1 to 65535", WR_STR_ARG(s));
 }
 
+/* What is not built is refused, not ignored. */
+static void
+no_names(struct wr_check *c, const struct wr_node *n)
+{
+#ifdef WR_HAVE_CARES
+	(void)c;
+	(void)n;
+#else
+	wr_check_error(c, n,
+	    "this weir was built without name resolution (c-ares): write an "
+	    "address");
+#endif
+}
+
 /* "name", "name:port" */
 static void
 by_name(struct wr_check *c, const struct wr_node *n, struct wr_str s,
@@ -96,6 +110,7 @@ by_name(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 		bad_port(c, n, s);
 		return;
 	}
+	no_names(c, n);
 	srv->kind = WR_SERVER_NAME;
 	srv->host = wr_check_str(c, host);
 	srv->port = (uint16_t)num;
@@ -115,6 +130,7 @@ by_service(struct wr_check *c, const struct wr_node *n, struct wr_str s,
 		    WR_STR_ARG(s));
 		return;
 	}
+	no_names(c, n);
 	srv->kind = WR_SERVER_SRV;
 	srv->host = wr_check_str(c, host);
 }

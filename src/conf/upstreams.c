@@ -32,7 +32,7 @@ const struct wr_key wr_upstream_keys[] = {
 	    .parse = parse_fallback },
 	{ "servers_max", WR_INT, AT(servers_max), "256",
 	    "servers that may join while weir runs (names, announced)",
-	    .max = 65536 },
+	    .max = 16384 },
 	{ "slow_start", WR_TIME, AT(slow_start_ms), "off",
 	    "a server that comes up gets its full share after this time",
 	    .min = 0 },

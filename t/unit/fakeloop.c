@@ -205,6 +205,14 @@ wr_send(struct wr_loop *l, struct wr_sock *k, const struct wr_slice *v, int n,
 	return start(k, &k->out, WR_OP_SEND, fn);
 }
 
+int
+wr_watch(
+    struct wr_loop *l, struct wr_sock *k, enum wr_op_kind kind, wr_done_fn *fn)
+{
+	(void)l;
+	return start(k, kind == WR_OP_WRITABLE ? &k->out : &k->in, kind, fn);
+}
+
 void
 wr_cancel(struct wr_loop *l, struct wr_op *op)
 {
