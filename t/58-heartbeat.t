@@ -101,15 +101,22 @@ is(Weir::get($off, 5), 'hello', 'and the session goes on');
 
 # -- A server that lives and does not read -----------------------------------
 
-$c = Weir::dial('127.0.0.1:6002');
-$c->blocking(0);
-my $sent = 0;
-while (IO::Select->new($c)->can_write(0.5)) {
-	my $n = syswrite $c, 'x' x 65536;
-	$sent += $n // 0;
+# Packets of one byte overflow its memory long before its window is closed, so
+# that it drops what it had room for: to the kernel that is a dead peer.
+SKIP: {
+	skip 'not with packets of one byte', 2
+	    if $Weir::CHOP || $ENV{WEIR_CHAOS};
+	$c = Weir::dial('127.0.0.1:6002');
+	$c->blocking(0);
+	my $sent = 0;
+	while (IO::Select->new($c)->can_write(0.5)) {
+		my $n = syswrite $c, 'x' x 65536;
+		$sent += $n // 0;
+	}
+	ok($sent > 0, "it takes no more after $sent bytes");
+	ok(!Weir::readable($c, $LIMIT * 2.5),
+	    'it pauses, and is not taken for dead');
 }
-ok($sent > 0, "it takes no more after $sent bytes");
-ok(!Weir::readable($c, $LIMIT * 2.5), 'it pauses, and is not taken for dead');
 
 close $_ for $c, $off;
 $slow->stop;
