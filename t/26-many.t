@@ -105,5 +105,20 @@ is(Weir::chat($c[0], "still\n", qr/\n/), "still\n",
 close $_ for @c;
 is(Weir::chat($over->connect, "new\n", qr/\n/), "new\n",
     'when all have left, a new one is served');
+
+# ---- Too many at once
+
+# All of them are in the queue before the worker can look.
+my ($stopped) = $over->workers;
+kill STOP => $stopped;
+@c = greet(0, map { $over->connect } 1 .. 30 * $MAX);
+kill CONT => $stopped;
+my $served = 0;
+for my $i (0 .. $#c) {
+	$served += Weir::get($c[$i], qr/\n/) eq "hello $i\n";
+	close $c[$i];
+}
+is($served, 30 * $MAX, 'a crowd that comes at once is served in turn');
+is($over->status->{listeners}{many}{refused}, 0, 'nobody is turned away');
 $over->stop;
 done_testing();

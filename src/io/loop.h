@@ -213,6 +213,9 @@ wr_must_check int wr_sock_init(struct wr_loop *l, struct wr_sock *k, int fd);
  * likes them.  WR_SHARED: other processes accept from the same socket, so
  * take one at a time and only when there is something. */
 #define WR_SHARED 1u
+/* WR_FEW: what is accepted at once must be bounded; without it a kernel may
+ * accept all that have come since the last turn. */
+#define WR_FEW 4u
 wr_must_check int
 wr_accept(struct wr_loop *l, struct wr_sock *k, unsigned flags, wr_done_fn *fn);
 /* `sa` is copied. */

@@ -64,8 +64,9 @@ wr_accept(struct wr_loop *l, struct wr_sock *k, unsigned flags, wr_done_fn *fn)
 	if (err < 0)
 		return err;
 	k->in.fn = fn;
-	return start(
-	    l, k, &k->in, WR_OP_ACCEPT, flags & WR_SHARED ? WR_OPF_SHARED : 0);
+	return start(l, k, &k->in, WR_OP_ACCEPT,
+	    (flags & WR_SHARED ? WR_OPF_SHARED : 0) |
+		(flags & WR_FEW ? WR_OPF_FEW : 0));
 }
 
 /* A readiness kernel reads the address at once, others when they like. */

@@ -28,6 +28,7 @@ enum wr_op_state {
 /* op->flags */
 #define WR_OPF_SHARED 0x01u /* accept: others accept here too */
 #define WR_OPF_COLD   0x02u /* receive: do not try before waiting */
+#define WR_OPF_FEW    0x02u /* accept: one after the other */
 #define WR_OPF_MORE   0x04u /* send: MSG_MORE */
 #define WR_OPF_HINT   0x08u /* done: the socket has more */
 #define WR_OPF_CANCEL 0x10u /* a cancel was asked for */

@@ -131,7 +131,9 @@ arm_accept(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 		return;
 	}
 	struct io_uring_sqe *sqe = wr_uring_sqe(l);
-	io_uring_prep_multishot_accept(sqe, k->fd, NULL, NULL, SOCK_CLOEXEC);
+	io_uring_prep_accept(sqe, k->fd, NULL, NULL, SOCK_CLOEXEC);
+	if (!(op->flags & WR_OPF_FEW))
+		sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
 	wr_uring_start(u, sqe, op);
 }
 

@@ -47,6 +47,24 @@ is_awaited(struct wr_door *door)
 	return true;
 }
 
+/*
+ * All who wait behind all doors may be accepted in one turn, before we can say
+ * that we are full.  With less room than that it has to be a few at a time.
+ */
+static bool
+is_tight(const struct wr_door *door)
+{
+	const struct wr_proxy *px = door->px;
+	uint64_t room = px->sessions_max - px->sessions.used, wait = 0;
+
+	if (px->sessions.used >= px->sessions_max)
+		return true;
+	wr_list_each (n, &px->doors)
+		wait += wr_container_of(n, struct wr_door, link)->conf->backlog;
+	/* Not to and fro. */
+	return room < (door->few ? 2 * wait : wait);
+}
+
 /* Accept, stop accepting, or close: as things are. */
 static void
 arm(struct wr_door *door)
@@ -64,8 +82,10 @@ arm(struct wr_door *door)
 		/* What was accepted meanwhile is served. */
 		wr_cancel(px->loop, &door->sock.in);
 	} else if (!accepts) {
+		door->few = is_tight(door);
 		err = wr_accept(px->loop, &door->sock,
-		    door->shared ? WR_SHARED : 0, on_accept);
+		    (door->shared ? WR_SHARED : 0) | (door->few ? WR_FEW : 0),
+		    on_accept);
 		if (err < 0) {
 			errno = -err;
 			wr_error("accept on %s", door->text);
@@ -150,11 +170,12 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	    wr_container_of(wr_sock_of_in(op), struct wr_door, sock);
 	struct wr_proxy *px = door->px;
 
-	(void)l;
 	if (d->res >= 0) {
 		wr_session_accept(px, door, d->res, d->peer, d->peer_len);
 		if (px->sessions.used >= px->sessions_max)
 			wr_doors_hold(px, WR_HOLD_FULL, true);
+		else if (!door->shutting && is_tight(door) != door->few)
+			wr_cancel(l, &door->sock.in); /* and start anew */
 	} else if (!is_passing(d->res)) {
 		errno = -d->res;
 		wr_error("accept on %s: no more for a moment", door->text);
