@@ -15,6 +15,9 @@
 
 /* A worker that others waited for in vain is not waited for longer. */
 #define PATIENCE_MS 10
+/* Places also come with time: a server warms up, its ejection is over.  So
+ * often those who wait look for them. */
+#define LOOK_MS 100
 /* Nothing bad in so long, and the time-outs, is good news of a trial. */
 #define TRIAL_MS 5000
 /* Clients wait so long, and then may have left. */
@@ -23,6 +26,7 @@
 #define SAY_MS 1000
 
 static wr_done_fn on_connect;
+static wr_timer_fn on_patience;
 
 static uint32_t
 clock_us(void)
@@ -55,7 +59,6 @@ take(struct wr_session *s, const struct wr_server_conf *sv)
 	s->server_cell = sv->cell;
 	s->upstream_cell = sv->upstream->cell;
 	s->placed = true;
-	s->limited = sv->max_conns != WR_OFF;
 	s->trial = wr_server_try(&s->px->stats->states[sv->cell],
 	    wr_loop_now(s->px->loop), trial_ends_ms(s, sv->upstream));
 	wr_count(&n->picks, 1);
@@ -123,8 +126,9 @@ wr_dial_leave(struct wr_session *s)
 		return;
 	s->placed = false;
 	wr_count(&wr_count_server(px, s->server_cell)->active, (uint64_t)-1);
-	if (s->limited)
-		tell_waiting(px, s->upstream_cell);
+	/* Whether or not it was scarce when it was taken: a reload may have
+	 * made it so. */
+	tell_waiting(px, s->upstream_cell);
 }
 
 /* -- Pick ---------------------------------------------------------------- */
@@ -248,6 +252,9 @@ wr_dial_queue(struct wr_session *s)
 		wr_store(&n->oldest_ms, queued_ms(s));
 	wr_session_limit(
 	    s, u->timeouts.ms[s->wait_up ? WR_T_WAIT_UP : WR_T_QUEUE]);
+	if (!wr_timer_is_set(&s->px->patience))
+		wr_timer_set(
+		    s->px->loop, &s->px->patience, LOOK_MS, on_patience);
 }
 
 void
@@ -318,7 +325,7 @@ on_patience(struct wr_loop *l, struct wr_timer *t)
 	struct wr_proxy *px = wr_container_of(t, struct wr_proxy, patience);
 
 	(void)l;
-	px->impatient = true;
+	px->impatient = px->yielded;
 	wr_dial_admit(px);
 	px->impatient = false;
 }
@@ -338,6 +345,8 @@ wr_dial_admit(struct wr_proxy *px)
 	}
 	if (px->yielded)
 		wr_timer_set(px->loop, &px->patience, PATIENCE_MS, on_patience);
+	else if (!wr_list_empty(&px->in[WR_QUEUE]))
+		wr_timer_set(px->loop, &px->patience, LOOK_MS, on_patience);
 	else
 		wr_timer_stop(px->loop, &px->patience);
 }
@@ -424,6 +433,7 @@ static void
 give_up(struct wr_session *s, int err)
 {
 	s->fault = (int16_t)err;
+	wr_session_limit(s, WR_OFF); /* it may be due in this turn too */
 	if (wr_trouble_of(err) == WR_TEMPORARY) {
 		wr_count(&wr_count_server(s->px, s->server_cell)->failures, 1);
 		wr_hooks_server(s, news_of(err));

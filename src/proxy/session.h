@@ -80,7 +80,6 @@ struct wr_session {
 	uint8_t hook;       /* the module that is asked, or was last */
 	uint8_t open;       /* bit of each end that is not closed yet */
 	bool placed : 1;    /* counts as active on server_cell */
-	bool limited : 1;   /* somebody may wait for that place */
 	bool queued : 1;    /* counts as waiting on upstream_cell */
 	bool wait_up : 1;   /* queued because no server is up */
 	bool connected : 1; /* connect_us is a duration */
