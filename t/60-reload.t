@@ -6,6 +6,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Weir::Net;
+use Digest::MD5 ();
 use Test::More;
 use Weir;
 use Weir::Load;
@@ -147,6 +148,48 @@ EOT
 	$w->signal('HUP') for 1 .. 50;
 	is(scalar $w->reload, '0', 'after fifty signals too');
 	is(greeted($WEB), "one\n", 'and it serves');
+	$w->stop;
+}
+
+# Any number of workers, one after the other, while slow downloads run.
+{
+	my $bytes = $Weir::SLOW ? 5 << 20 : 1 << 20;
+	my $source = Weir::Peer->source($bytes);
+	my $both = sub {
+		return <<"EOT";
+workers = $_[0];
+upstreams = { a = { servers = "${\$echo->addr}"; };
+  s = { servers = "${\$source->addr}"; }; };
+listeners = { web = { listen = "$WEB"; upstream = "a"; };
+  big = { listen = "$NEW"; upstream = "s"; }; };
+EOT
+	};
+	my $w = Weir->start(workers => 3, conf => $both->(3));
+	my $load = Weir::Load->start($WEB, rate => 150, idle => 20, busy => 5);
+	my @big = map { [Weir::dial($NEW, rcvbuf => 16384), ''] } 1 .. 20;
+	my @counts = map { 1 + int rand 8 } 1 .. ($Weir::SLOW ? 60 : 12);
+	my $bad = 0;
+
+	for my $n (@counts) {
+		$bad++ if $w->reload($both->($n)) ne '0';
+		# A little of each, so that all of them last.
+		for my $d (@big) {
+			sysread $d->[0], $d->[1], 4096, length $d->[1]
+			    if Weir::readable($d->[0], 0);
+		}
+	}
+	is($bad, 0, "workers: @counts");
+	my ($text) = $load->end;
+	is($text =~ s/^\d+ ok, //r, '5 ok busy, 20 ok idle',
+	    'with any number of workers nobody lost anything') or
+	    diag("$text\n", map { "$_\n" } @{$load->{why}});
+	my $want = Weir::Peer::stream_md5($bytes);
+	my $good = grep {
+		$_->[1] .= Weir::get($_->[0], undef);
+		Digest::MD5::md5_hex($_->[1]) eq $want;
+	} @big;
+	is($good, 20, 'twenty slow downloads are whole');
+	close $_->[0] for @big;
 	$w->stop;
 }
 
