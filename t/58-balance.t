@@ -41,7 +41,8 @@ sub session
 
 	syswrite $c, "hi\n";
 	return $c if $wait;
-	sysread $c, my $got, 100;
+	my $got = '';
+	1 while $got !~ /\n/ && sysread $c, $got, 100, length $got;
 	return $got eq "hi\n" ? $c : undef;
 }
 
