@@ -9,21 +9,22 @@ endif
 setlocal iskeyword=@,48-57,_,-
 
 syn keyword weirKey access access_log address allow backend backlog backoff
-syn keyword weirKey backup balance body budget_min budget_percent buffers
-syn keyword weirKey client client_idle connect connections control deadline
-syn keyword weirKey defaults deny drain eject error_log events expect failures
-syn keyword weirKey fall fallback family fast fields file first_byte for format
-syn keyword weirKey grace group half_close handshake hash_on health heartbeat
-syn keyword weirKey hold host idle include interval label level lifetime limit
-syn keyword weirKey linger listen listener listeners location max_backoff
-syn keyword weirKey max_conns max_for max_percent method misses mode name on
-syn keyword weirKey on_down on_remove on_up owner panic pid port preread
-syn keyword weirKey protocol proxy_protocol queue queue_max reload_timeout
-syn keyword weirKey resolver retry return rise routes send server_idle servers
-syn keyword weirKey servers_max skip slow_start source spill spread state
-syn keyword weirKey status steps timeout timeouts to tries ttl_max ttl_min type
-syn keyword weirKey unsent upstream upstreams uri user wait_up warn watchdog
-syn keyword weirKey weight window workers
+syn keyword weirKey backup balance body budget_min budget_percent buffers burst
+syn keyword weirKey client client_idle connect connections conns conns_per_ip
+syn keyword weirKey control deadline defaults deny drain dry_run eject
+syn keyword weirKey error_log events except expect failures fall fallback
+syn keyword weirKey family fast fields file first_byte for format grace group
+syn keyword weirKey half_close handshake hash_on health heartbeat hold host
+syn keyword weirKey idle include interval label level lifetime limit linger
+syn keyword weirKey listen listener listeners location max_backoff max_conns
+syn keyword weirKey max_for max_percent method misses mode name on on_down
+syn keyword weirKey on_remove on_up owner panic pid port prefix6 preread
+syn keyword weirKey protocol proxy_protocol queue queue_max rate rate_per_ip
+syn keyword weirKey reload_timeout reply resolver retry return rise routes send
+syn keyword weirKey server_idle servers servers_max skip slow_start source
+syn keyword weirKey spill spread state status steps timeout timeouts to tries
+syn keyword weirKey ttl_max ttl_min type unsent upstream upstreams uri user
+syn keyword weirKey wait_up warn watchdog weight window workers
 
 syn keyword weirBool true false
 syn match weirNumber "\<-\?\d\+\>"

@@ -5,6 +5,7 @@
 /* Hooks are called in this order: first who may turn a client away. */
 const struct wr_module *const wr_modules[] = {
 	&wr_mod_access,
+	&wr_mod_limit,
 	&wr_mod_health,
 	&wr_mod_names,
 	&wr_mod_eject,

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,6 +33,8 @@ enum { /* parts of the region, in their order */
 	SERVER_CELLS,
 	JOINS,
 	ROLL,
+	LIMIT_CONNS,
+	LIMIT_RATES,
 	PARTS
 };
 
@@ -55,6 +58,8 @@ static const size_t parts[PARTS][2] = {
 	[SERVER_CELLS] = { sizeof(struct wr_cell), WR_FILE_CELLS },
 	[JOINS] = { sizeof(struct wr_join), WR_JOIN_CELLS },
 	[ROLL] = { sizeof(struct wr_roll), 1 },
+	[LIMIT_CONNS] = { sizeof(struct wr_limit_conns), WR_SLOTS },
+	[LIMIT_RATES] = { sizeof(struct wr_limit_rates), 1 },
 };
 
 _Static_assert(PARTS == WR_SHM_PARTS, "layout.h");
@@ -92,6 +97,8 @@ point(struct wr_shm *m, char *mem)
 	st->group_states = (void *)(mem + at[GROUP_STATES]);
 	st->joins = (void *)(mem + at[JOINS]);
 	st->roll = (void *)(mem + at[ROLL]);
+	st->limit_conns = (void *)(mem + at[LIMIT_CONNS]);
+	st->limit_rates = (void *)(mem + at[LIMIT_RATES]);
 	st->slots_high = &m->head->slots_high;
 	st->listeners_high = &m->head->high[WR_CELL_LISTENER];
 	st->upstreams_high = &m->head->high[WR_CELL_UPSTREAM];
@@ -177,6 +184,20 @@ make_wake(int *wake)
 	return 0;
 }
 
+/* Strangers must not know which addresses meet in a table. */
+static void
+make_seed(uint64_t seed[2])
+{
+	struct timespec ts;
+
+	if (getrandom(seed, 2 * sizeof(*seed), GRND_NONBLOCK) ==
+	    2 * (ssize_t)sizeof(*seed))
+		return;
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	seed[0] = (uint64_t)ts.tv_nsec;
+	seed[1] = (uint64_t)ts.tv_sec ^ (uint64_t)getpid() << 32;
+}
+
 struct wr_shm *
 wr_shm_new(void)
 {
@@ -195,6 +216,7 @@ wr_shm_new(void)
 	if (mem == NULL)
 		goto fail;
 	point(m, mem);
+	make_seed(m->stats->limit_rates->seed);
 	write_head(m->head, m->bytes);
 	return m;
 fail:

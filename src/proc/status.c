@@ -53,6 +53,9 @@ static const struct field listener_fields[] = {
 	FIELD(wr_listener_count, refused),
 	FIELD(wr_listener_count, bytes_in),
 	FIELD(wr_listener_count, bytes_out),
+	FIELD(wr_listener_count, limited),
+	FIELD(wr_listener_count, limit_dry),
+	FIELD(wr_listener_count, limit_full),
 	FIELD(wr_listener_count, active),
 };
 

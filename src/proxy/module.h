@@ -20,7 +20,8 @@ struct wr_server_conf;
 
 enum wr_verdict {
 	WR_NEXT, /* go on with the next module */
-	WR_DENY, /* end the session; the hook has set s->end */
+	WR_DENY, /* end the session; the hook has set s->end and, in on_accept,
+		  * s->answer if the client is to be told first */
 	WR_WAIT, /* the module will call wr_session_resume() */
 };
 

@@ -114,7 +114,9 @@ on_told(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 		return;
 	}
 	wr_session_conn(s, WR_SERVER)->bytes = (uint64_t)d->res;
-	s->end = WR_END_WEIR_ROUTE_ANSWER;
+	/* It may have been turned away. */
+	if (s->end == WR_END_NONE)
+		s->end = WR_END_WEIR_ROUTE_ANSWER;
 	wr_session_go(s, WR_LINGER);
 }
 

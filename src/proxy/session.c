@@ -31,7 +31,8 @@ static const struct {
 	void (*late)(struct wr_session *s); /* its time is over */
 } states[WR_STATES] = {
 	[WR_ACCEPT] = { "accept", TO(WR_GREET), NULL, NULL },
-	[WR_GREET] = { "greet", TO(WR_ROUTE) | TO(WR_END), greet, NULL },
+	[WR_GREET] = { "greet", TO(WR_ROUTE) | TO(WR_ANSWER) | TO(WR_END),
+	    greet, NULL },
 	[WR_ROUTE] = { "route", TO(WR_PREREAD) | TO(WR_PICK) | TO(WR_END),
 	    route, NULL },
 	[WR_PREREAD] = { "preread", TO(WR_ANSWER) | TO(WR_END), wr_reply_read,
@@ -175,6 +176,18 @@ wr_session_client(struct wr_session *s)
 	return &s->client_ip;
 }
 
+static void
+deny(struct wr_session *s)
+{
+	assert(s->end != WR_END_NONE);
+	if (s->state == WR_GREET && s->answer != NULL) {
+		s->linger_ms = s->rules->timeouts.ms[WR_T_LINGER];
+		wr_session_go(s, WR_ANSWER);
+	} else {
+		wr_session_end(s, s->end);
+	}
+}
+
 void
 wr_session_ask(struct wr_session *s, enum wr_hook_at at, enum wr_state next)
 {
@@ -183,8 +196,7 @@ wr_session_ask(struct wr_session *s, enum wr_hook_at at, enum wr_state next)
 		wr_session_go(s, next);
 		break;
 	case WR_DENY:
-		assert(s->end != WR_END_NONE);
-		wr_session_end(s, s->end);
+		deny(s);
 		break;
 	case WR_WAIT:
 		break;
@@ -239,8 +251,7 @@ ask_route(struct wr_session *s)
 		serve(s);
 		break;
 	case WR_DENY:
-		assert(s->end != WR_END_NONE);
-		wr_session_end(s, s->end);
+		deny(s);
 		break;
 	case WR_WAIT:
 		break;
@@ -274,7 +285,7 @@ wr_session_resume(struct wr_session *s, bool go_on)
 {
 	assert(s->hook > 0);
 	if (!go_on)
-		wr_session_end(s, s->end);
+		deny(s);
 	else if (s->state == WR_GREET)
 		wr_session_ask(s, WR_ON_ACCEPT, WR_ROUTE);
 	else if (s->state == WR_ROUTE)

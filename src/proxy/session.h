@@ -72,6 +72,7 @@ struct wr_session {
 	uint32_t counted_kib[2]; /* of each side's bytes, low bits */
 	uint16_t port;           /* of ours, that the client came to */
 	struct wr_beat beat[2];  /* by enum wr_side */
+	uint16_t limit_at[2];    /* where `limit` counts it, see there */
 	int16_t fault;      /* why the last connect failed, negative errno */
 	uint8_t state;      /* enum wr_state; wr_session_go() only */
 	uint8_t end;        /* enum wr_end; wr_session_end() or a hook */

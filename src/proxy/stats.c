@@ -125,6 +125,17 @@ fold_servers(
 }
 
 static void
+wipe_conns(struct wr_limit_conns *c)
+{
+	if (wr_load(&c->used) == 0)
+		return;
+	for (uint32_t i = 0; i < WR_LIMIT_CONNS; i++)
+		if (wr_load(&c->v[i]) != 0)
+			wr_store(&c->v[i], 0);
+	wr_store(&c->used, 0);
+}
+
+static void
 fold_loop(struct wr_loop_stats *base, struct wr_loop_stats *row)
 {
 	uint64_t longest = wr_load(&base->turn_max_us);
@@ -153,6 +164,7 @@ wr_stats_fold(const struct wr_stats *st, uint32_t slot)
 		    WORDS(struct wr_upstream_count));
 	fold_servers(st, slot, 0, wr_load(st->servers_high));
 	fold_servers(st, slot, WR_FILE_CELLS, wr_load(&st->roll->high));
+	wipe_conns(&st->limit_conns[slot]);
 	fold(&base->late_beats, &row->late_beats, 1, 1);
 	fold(&base->accepted, &row->accepted, 1, 1);
 	fold(base->ends, row->ends, WR_ENDS, WR_ENDS);

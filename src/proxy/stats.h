@@ -53,6 +53,9 @@ enum wr_phase { /* of a process */
 /* Counters first (folded into the base), gauges after (dropped). */
 struct wr_listener_count {
 	uint64_t accepted, refused, bytes_in, bytes_out;
+	/* Turned away by `limit`; would have been but for its dry_run; let in
+	 * because a table was full. */
+	uint64_t limited, limit_dry, limit_full;
 	uint64_t active; /* gauge */
 };
 
@@ -170,6 +173,34 @@ struct wr_roll {
 	uint32_t high;    /* cells that were ever used */
 };
 
+/*
+ * What `limit` counts.  A key is a hash; it stands in one of WR_LIMIT_WAYS
+ * places that follow from it.
+ *
+ * Sessions: each slot has a table, written by its process alone, of words that
+ * are bits of the key above a count; a word whose count is 0 is free.
+ */
+#define WR_LIMIT_WAYS  16
+#define WR_LIMIT_CONNS 32768
+#define WR_LIMIT_RATES 65536
+struct wr_limit_conns {
+	uint64_t used; /* not all zero */
+	uint64_t v[WR_LIMIT_CONNS];
+};
+
+/*
+ * Rates: one table for all, of the times at which the next arrival would be
+ * exactly on time.  When that is past, nothing is remembered, and the place
+ * may be taken over by another key.
+ */
+struct wr_limit_rates {
+	uint64_t seed[2]; /* of the hash, by the master */
+	struct wr_limit_rate {
+		uint64_t key;
+		uint64_t due_ns; /* monotonic */
+	} v[WR_LIMIT_RATES];
+};
+
 enum wr_health {
 	WR_HEALTH_NONE,
 	WR_HEALTH_CHECKING,
@@ -191,6 +222,8 @@ struct wr_stats {
 	struct wr_upstream_state *group_states; /* by upstream cell */
 	struct wr_join *joins; /* by server cell, after WR_FILE_CELLS */
 	struct wr_roll *roll;
+	struct wr_limit_conns *limit_conns; /* by slot */
+	struct wr_limit_rates *limit_rates;
 	/* Those below were ever used. */
 	uint32_t *slots_high;
 	uint32_t *listeners_high, *upstreams_high, *servers_high;

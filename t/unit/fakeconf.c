@@ -102,6 +102,8 @@ fake_shared(void)
 	st.group_states = zeros(WR_UPSTREAM_CELLS, sizeof(*st.group_states));
 	st.joins = zeros(WR_JOIN_CELLS, sizeof(*st.joins));
 	st.roll = zeros(1, sizeof(*st.roll));
+	st.limit_conns = zeros(WR_SLOTS, sizeof(*st.limit_conns));
+	st.limit_rates = zeros(1, sizeof(*st.limit_rates));
 	st.slots_high = st.listeners_high = st.upstreams_high =
 	    st.servers_high = &high;
 	st.wake = wake;
