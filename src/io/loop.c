@@ -236,9 +236,6 @@ count(struct wr_loop *l, const struct wr_op *op, const struct wr_done *d)
 		l->stats->connects++;
 		break;
 	case WR_OP_RECV:
-		l->stats->recvs++;
-		l->stats->recv_bytes += (uint64_t)d->res;
-		break;
 	case WR_OP_FILL:
 		l->stats->recvs++;
 		l->stats->recv_bytes += (uint64_t)d->res;
