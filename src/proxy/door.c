@@ -48,21 +48,21 @@ is_awaited(struct wr_door *door)
 }
 
 /*
- * All who wait behind all doors may be accepted in one turn, before we can say
- * that we are full.  With less room than that it has to be a few at a time.
+ * All who wait behind a door may be accepted in one turn, before we can say
+ * that we are full.  With less room than for two such crowds it has to be a
+ * few at a time.
  */
 static bool
 is_tight(const struct wr_door *door)
 {
 	const struct wr_proxy *px = door->px;
-	uint64_t room = px->sessions_max - px->sessions.used, wait = 0;
+	uint64_t room = px->sessions_max - px->sessions.used;
+	uint64_t crowds = 2 * (uint64_t)door->conf->backlog;
 
 	if (px->sessions.used >= px->sessions_max)
 		return true;
-	wr_list_each (n, &px->doors)
-		wait += wr_container_of(n, struct wr_door, link)->conf->backlog;
 	/* Not to and fro. */
-	return room < (door->few ? 2 * wait : wait);
+	return room < (door->few ? crowds + crowds / 8 : crowds);
 }
 
 /* Accept, stop accepting, or close: as things are. */
