@@ -228,7 +228,6 @@ wr_ahead_recv(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	if (k->flags & KF_ARMED)
 		return true;
 	if (u->no_ahead || u->standing == SOCKS || op->want != 0 ||
-	    (op->flags & WR_OPF_COLD) != 0 ||
 	    (k->ready & WR_NEXT_CHAT) < CHATTY << 2)
 		return false;
 	arm(l, k);
