@@ -22,9 +22,9 @@ syn keyword weirKey on_remove on_up owner panic pid port prefix6 preread
 syn keyword weirKey protocol proxy_protocol queue queue_max rate rate_per_ip
 syn keyword weirKey reload_timeout reply resolver retry return rise routes send
 syn keyword weirKey server_idle servers servers_max skip slow_start source
-syn keyword weirKey spill spread state status steps timeout timeouts to tries
-syn keyword weirKey ttl_max ttl_min type unsent upstream upstreams uri user
-syn keyword weirKey wait_up warn watchdog weight window workers
+syn keyword weirKey spill split_on spread state status steps timeout timeouts
+syn keyword weirKey to tries ttl_max ttl_min type unsent upstream upstreams uri
+syn keyword weirKey user wait_up warn watchdog weight window workers
 
 syn keyword weirBool true false
 syn match weirNumber "\<-\?\d\+\>"

@@ -14,8 +14,8 @@ extern const struct wr_module wr_mod_answer;
 extern const struct wr_module wr_mod_eject;
 extern const struct wr_module wr_mod_health;
 extern const struct wr_module wr_mod_heartbeat;
-extern const struct wr_module wr_mod_names;
 extern const struct wr_module wr_mod_limit;
+extern const struct wr_module wr_mod_names;
 extern const struct wr_module wr_mod_tcp;
 
 extern const struct wr_balancer wr_balance_hash;

@@ -10,7 +10,7 @@ use Weir::Peer;
 
 my %peer = map { $_ => Weir::Peer->greeting("$_\n", close => 1) }
     qw(one two three other);
-my @in = map { Weir::listener() } 1 .. 3;
+my @in = map { Weir::listener() } 1 .. 5;
 my @port = map { $_->sockport } @in;
 my $upstreams = join '', map { "$_ = { servers = \"" . $peer{$_}->addr .
     "\"; };\n" } sort keys %peer;
@@ -34,6 +34,10 @@ listeners = {
   };
   closed = { listen = "fd:5";
     routes = ( { client = "127.0.0.2"; upstream = "one"; } ); };
+  chance = { listen = "fd:6"; upstream = { one = 1; two = 3; three = 0; }; };
+  split = { listen = "fd:7"; split_on = "client"; upstream = "two";
+    routes = ( { client = "127.0.0.0/16"; split_on = "client";
+      upstream = { one = 1; two = 1; }; } ); };
 };
 EOT
 
@@ -66,5 +70,16 @@ for (
 	is(from($client, $i), $want, $name);
 }
 like(join("\n", $w->access(12)), qr/weir\.route\.none/, 'and says why');
+
+my %to = (one => 0, two => 0, three => 0);
+$to{from(1, 3)}++ for 1 .. 200;
+is($to{one} + $to{two}, 200, 'a weighted choice, none of weight 0');
+# Six standard deviations and more.
+ok($to{one} > 10 && $to{one} < 90, "by chance: $to{one} of 200 for 1 in 4");
+my %of = map { $_ => from($_, 4) } 1 .. 40;
+is(join(' ', map { from($_, 4) } sort keys %of),
+    join(' ', map { $of{$_} } sort keys %of), 'split_on = "client"');
+ok((grep { $_ eq 'one' } values %of) > 5 &&
+    (grep { $_ eq 'two' } values %of) > 5, 'each has some');
 $w->stop;
 done_testing();

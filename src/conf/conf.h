@@ -139,6 +139,21 @@ struct wr_rules {
 	void *const *mod; /* values of module groups, by group index */
 };
 
+/* A weighted choice of upstreams, in written order. */
+struct wr_split {
+	const struct wr_share {
+		const struct wr_upstream_conf *upstream;
+		uint32_t weight;
+	} * v;
+	uint32_t n;
+	uint64_t sum; /* of the weights, more than 0 */
+};
+
+enum wr_split_on {
+	WR_SPLIT_RANDOM,
+	WR_SPLIT_CLIENT /* the same client, the same upstream */
+};
+
 struct wr_route_conf {
 	/* Conditions; empty ones always hold. */
 	struct wr_cidrs client;
@@ -147,7 +162,9 @@ struct wr_route_conf {
 		uint32_t n;
 	} ports;
 	/* One action; `routes` is nested. */
-	const struct wr_upstream_conf *upstream;
+	const struct wr_upstream_conf *upstream; /* of a split: the first */
+	const struct wr_split *split;            /* or NULL */
+	uint32_t split_on;                       /* enum wr_split_on */
 	const struct wr_answer *answer;
 	const struct wr_route_conf *routes;
 	uint32_t n_routes;
@@ -189,7 +206,9 @@ struct wr_listener_conf {
 	const struct wr_route_conf *routes;
 	uint32_t n_routes;
 	/* When no route matches; both NULL: the session is closed. */
-	const struct wr_upstream_conf *upstream;
+	const struct wr_upstream_conf *upstream; /* of a split: the first */
+	const struct wr_split *split;            /* or NULL */
+	uint32_t split_on;                       /* enum wr_split_on */
 	const struct wr_answer *answer;
 	struct wr_rules rules;
 	const char *where;

@@ -106,7 +106,11 @@ const char *wr_check_where(struct wr_check *c, const struct wr_node *n);
 void wr_check_routes(struct wr_check *c, const struct wr_node *n,
     const struct wr_rules *outer, const struct wr_route_conf **routes,
     uint32_t *n_routes);
-wr_parse_fn wr_parse_listen, wr_parse_to_upstream, wr_parse_on_off;
+wr_parse_fn wr_parse_listen, wr_parse_on_off;
+/* One upstream, or a weighted choice of them (else `split` is NULL). */
+void wr_check_to(struct wr_check *c, const struct wr_node *n,
+    const struct wr_upstream_conf **upstream, const struct wr_split **split);
+extern const char *const wr_splits[]; /* by enum wr_split_on */
 /* Name, length, characters; reported. */
 bool wr_check_name(struct wr_check *c, const struct wr_node *n);
 /* Keys that have no place in `defaults`: NULL at the end. */

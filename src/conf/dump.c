@@ -190,15 +190,6 @@ timeouts(struct wr_print *p, const struct levels *outer, unsigned at)
 }
 
 static void
-answer(struct wr_print *p, const struct wr_key *k, const struct wr_node *n)
-{
-	if (n->kind == WR_N_GROUP)
-		wr_print_written(p, k, n);
-	else
-		wr_print_key(p, k, n);
-}
-
-static void
 custom(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 {
 	const struct wr_node *n =
@@ -212,8 +203,8 @@ custom(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 		return;
 	else if (k->parse == wr_parse_servers)
 		mixture(p, k, n);
-	else if (k->parse == wr_parse_answer)
-		answer(p, k, n);
+	else if (n != NULL && n->kind == WR_N_GROUP)
+		wr_print_written(p, k, n);
 	else
 		wr_print_key(p, k, n);
 }

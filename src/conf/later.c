@@ -22,8 +22,6 @@ static const struct {
 	{ "health", WR_AT_UPSTREAM, "active checks" },
 	{ "eject", WR_AT_UPSTREAM, "passive ejection" },
 	{ "announce", WR_AT_UPSTREAM, "servers that announce themselves" },
-	{ "split_on", WR_AT_LISTENER | WR_AT_ROUTE,
-	    "a weighted choice of upstreams" },
 	{ "sni", WR_AT_ROUTE, "routes by SNI" },
 	{ "alpn", WR_AT_ROUTE, "routes by ALPN" },
 	{ "passthrough", WR_AT_ROUTE, "tls" },

@@ -5,7 +5,7 @@
 #define AT(field)     offsetof(struct wr_listener_conf, field)
 #define LISTENERS_MAX 65536
 
-static wr_parse_fn parse_protocol;
+static wr_parse_fn parse_protocol, parse_upstream;
 
 const struct wr_key wr_listener_keys[] = {
 	{ "label", WR_TEXT, AT(label), "", "free text" },
@@ -26,8 +26,11 @@ const struct wr_key wr_listener_keys[] = {
 	{ "group", WR_CUSTOM, AT(gid), "", "group of unix sockets",
 	    .parse = wr_parse_gid },
 	{ "upstream", WR_CUSTOM, AT(upstream), "",
-	    "upstream for sessions that no route takes",
-	    .parse = wr_parse_to_upstream },
+	    "upstream for sessions that no route takes, or names and weights",
+	    .parse = parse_upstream },
+	{ "split_on", WR_CHOICE, AT(split_on), "random",
+	    "what decides between weighted upstreams: random or client",
+	    .choices = wr_splits },
 	{ "return", WR_CUSTOM, AT(answer), "",
 	    "answer for sessions that no route takes: a status, or a group",
 	    .keys = wr_answer_keys, .parse = wr_parse_answer },
@@ -79,22 +82,15 @@ wr_parse_on_off(struct wr_check *c, const struct wr_key *key,
 	wr_check_value(c, &which, n, field);
 }
 
-void
-wr_parse_to_upstream(struct wr_check *c, const struct wr_key *key,
+static void
+parse_upstream(struct wr_check *c, const struct wr_key *key,
     const struct wr_node *n, void *field)
 {
-	const char *z;
+	struct wr_listener_conf *l =
+	    wr_container_of(field, struct wr_listener_conf, upstream);
 
 	(void)key;
-	if (n->kind == WR_N_GROUP) {
-		wr_check_error(
-		    c, n, "not built yet (a weighted choice of upstreams)");
-		return;
-	}
-	z = wr_check_text(c, n);
-	if (z != NULL)
-		*(const struct wr_upstream_conf **)field =
-		    wr_check_upstream(c, n, z);
+	wr_check_to(c, n, &l->upstream, &l->split);
 }
 
 /* A listener must lead somewhere. */
@@ -135,7 +131,7 @@ one(struct wr_check *c, const struct wr_node *n,
 	if (wr_node_get(n, "upstream") != NULL)
 		l->answer = NULL;
 	if (wr_node_get(n, "return") != NULL)
-		l->upstream = NULL;
+		l->upstream = NULL, l->split = NULL;
 	check_action(c, n, l);
 	wr_check_routes(
 	    c, wr_node_get(n, "routes"), &l->rules, &l->routes, &l->n_routes);

@@ -292,7 +292,10 @@ wr_print_written(
 	}
 	wr_print_open(p, k->name, '{');
 	for (n = n->first; n != NULL; n = n->next) {
-		const struct wr_key *one = wr_find_key(k->keys, n->name);
+		/* Names that are free to choose have weights. */
+		const struct wr_key any = { n->name, WR_INT };
+		const struct wr_key *one =
+		    k->keys != NULL ? wr_find_key(k->keys, n->name) : &any;
 
 		if (one != NULL)
 			wr_print_written(p, one, n);

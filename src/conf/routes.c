@@ -7,7 +7,7 @@
 #define AT(field) offsetof(struct wr_route_conf, field)
 #define PAIRS_MAX 2000
 
-static wr_parse_fn parse_ports;
+static wr_parse_fn parse_ports, parse_upstream;
 
 const struct wr_key wr_route_keys[] = {
 	{ "client", WR_CIDRS, AT(client), "",
@@ -16,8 +16,11 @@ const struct wr_key wr_route_keys[] = {
 	    "condition: the port that the client came to is one of these, or "
 	    "in a range \"7000-7099\"",
 	    .parse = parse_ports },
-	{ "upstream", WR_CUSTOM, AT(upstream), "", "action: go there",
-	    .parse = wr_parse_to_upstream },
+	{ "upstream", WR_CUSTOM, AT(upstream), "",
+	    "action: go there, or names and weights", .parse = parse_upstream },
+	{ "split_on", WR_CHOICE, AT(split_on), "random",
+	    "what decides between weighted upstreams: random or client",
+	    .choices = wr_splits },
 	{ "return", WR_CUSTOM, AT(answer), "", "action: answer with this",
 	    .keys = wr_answer_keys, .parse = wr_parse_answer },
 	{ "routes", WR_CUSTOM, AT(routes), "",
@@ -67,6 +70,17 @@ parse_ports(struct wr_check *c, const struct wr_key *key,
 			    wr_check_shown(key, m, text));
 	ports->v = (const uint16_t(*)[2])v;
 	ports->n = count;
+}
+
+static void
+parse_upstream(struct wr_check *c, const struct wr_key *key,
+    const struct wr_node *n, void *field)
+{
+	struct wr_route_conf *r =
+	    wr_container_of(field, struct wr_route_conf, upstream);
+
+	(void)key;
+	wr_check_to(c, n, &r->upstream, &r->split);
 }
 
 static bool

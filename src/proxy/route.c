@@ -2,6 +2,8 @@
 /* route - see route.h. */
 #include "proxy/route.h"
 
+#include "base/hash.h"
+
 static bool
 port_matches(const struct wr_ports *p, uint16_t port)
 {
@@ -37,12 +39,42 @@ first(const struct wr_route_conf *routes, uint32_t n,
 	return NULL;
 }
 
+const struct wr_upstream_conf *
+wr_split_pick(const struct wr_split *s, uint64_t number)
+{
+	/* The upper 32 bits are the part of all that lies before it. */
+	uint64_t at = (number >> 32) * s->sum >> 32;
+	uint32_t i = 0;
+
+	for (; i + 1 < s->n && at >= s->v[i].weight; i++)
+		at -= s->v[i].weight;
+	return s->v[i].upstream;
+}
+
+static const struct wr_upstream_conf *
+target(const struct wr_upstream_conf *only, const struct wr_split *s,
+    uint32_t on, const struct wr_route_facts *f)
+{
+	static const struct wr_hash_key fixed = { { 0x77656972, 3 } };
+
+	if (s == NULL)
+		return only;
+	return wr_split_pick(
+	    s, on == WR_SPLIT_RANDOM
+		   ? f->chance
+		   : wr_hash(&fixed, f->client->ip, sizeof(f->client->ip)));
+}
+
 struct wr_routed
 wr_route_find(const struct wr_listener_conf *c, const struct wr_route_facts *f)
 {
 	const struct wr_route_conf *r = first(c->routes, c->n_routes, f);
 
 	if (r != NULL)
-		return (struct wr_routed){ r->upstream, r->answer, &r->rules };
-	return (struct wr_routed){ c->upstream, c->answer, &c->rules };
+		return (struct wr_routed){ target(r->upstream, r->split,
+					       r->split_on, f),
+			r->answer, &r->rules };
+	return (
+	    struct wr_routed){ target(c->upstream, c->split, c->split_on, f),
+		c->answer, &c->rules };
 }

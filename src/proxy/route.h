@@ -11,7 +11,8 @@
 /* What is known of a client when it is routed. */
 struct wr_route_facts {
 	const struct wr_ip *client;
-	uint16_t port; /* of ours, that it came to; 0 for unix: */
+	uint16_t port;   /* of ours, that it came to; 0 for unix: */
+	uint64_t chance; /* any number, for a choice by chance */
 };
 
 /* An action, and the rules that go with it. */
@@ -20,6 +21,11 @@ struct wr_routed {
 	const struct wr_answer *answer;
 	const struct wr_rules *rules;
 };
+
+/* One of a weighted choice, by a number that may be any.  Clients that have one
+ * of the first keep it when its weight grows. */
+const struct wr_upstream_conf *
+wr_split_pick(const struct wr_split *s, uint64_t number);
 
 /* Both actions are NULL if there is none for this client. */
 struct wr_routed

@@ -265,7 +265,8 @@ route(struct wr_session *s)
 	struct wr_route_facts facts = { .port = s->port };
 	struct wr_routed to = { c->upstream, c->answer, &c->rules };
 
-	if (c->n_routes > 0) {
+	if (c->n_routes > 0 || c->split != NULL) {
+		facts.chance = wr_random_u64(&s->px->random);
 		facts.client = wr_session_client(s);
 		to = wr_route_find(c, &facts);
 	}

@@ -71,9 +71,62 @@ an_outer_route_without_an_inner_match_is_passed_over(void)
 	ok(find(&c, "10.2.0.1", 9000).upstream == NULL);
 }
 
+static void
+a_weighted_choice(void)
+{
+	struct wr_share v[] = { { &up[1], 5 }, { &up[2], 0 }, { &up[3], 95 } };
+	struct wr_split split = { v, 3, 100 };
+	struct wr_listener_conf c = { .split = &split, .upstream = &up[1] };
+	struct wr_ip ip = { .family = AF_INET };
+	struct wr_route_facts facts = { .client = &ip };
+	static const struct wr_upstream_conf *before[10000];
+	unsigned n = 0, moved = 0;
+
+	for (unsigned i = 0; i < 10000; i++) {
+		const struct wr_upstream_conf *u;
+
+		facts.chance = (uint64_t)i * (UINT64_MAX / 10000);
+		u = wr_route_find(&c, &facts).upstream;
+		n += u == &up[1];
+		moved += u != &up[1] && u != &up[3];
+	}
+	ok(n >= 499 && n <= 501);
+	is_int(moved, 0);
+
+	/* By client, whatever the chance. */
+	c.split_on = WR_SPLIT_CLIENT;
+	n = 0;
+	for (unsigned i = 0; i < 10000; i++) {
+		memcpy(ip.ip, &i, sizeof(i));
+		before[i] = wr_route_find(&c, &facts).upstream;
+		facts.chance = i * UINT64_C(0x9e3779b97f4a7c15);
+		moved += wr_route_find(&c, &facts).upstream != before[i];
+		n += before[i] == &up[1];
+	}
+	is_int(moved, 0);
+	diag("%u of 10000 clients for a weight of 5 in 100", n);
+	ok(n > 400 && n < 600);
+
+	/* Those who had it keep it when it gets more. */
+	v[0].weight = 20;
+	v[2].weight = 80;
+	n = 0;
+	for (unsigned i = 0; i < 10000; i++) {
+		const struct wr_upstream_conf *u;
+
+		memcpy(ip.ip, &i, sizeof(i));
+		u = wr_route_find(&c, &facts).upstream;
+		moved += before[i] == &up[1] && u != &up[1];
+		n += u == &up[1];
+	}
+	is_int(moved, 0);
+	ok(n > 1800 && n < 2200);
+}
+
 int
 main(void)
 {
+	a_weighted_choice();
 	the_first_match_in_written_order_wins();
 	an_outer_route_without_an_inner_match_is_passed_over();
 	return tap_done();
