@@ -76,6 +76,7 @@ my @CASES = (
 	['reload 2 to 7', 2, reload(7)],
 	['upgrade 4 to 4', 4, upgrade(4)],
 	['upgrade 4 to 1', 4, upgrade(1)],
+	['upgrade 1 to 4', 1, upgrade(4)],
 	['one of 4 killed', 4, killed(1)],
 	['all of 4 killed', 4, killed(4)],
 	['listener removed', 4, reload(4, '')],
@@ -152,6 +153,6 @@ for my $how ('they go on', 'they do not') {
 	my @cases = @CASES;
 
 	# So few at a time that io_uring has memory for all.
-	play($how, splice @cases, 0, 5) while @cases;
+	play($how, splice @cases, 0, 6) while @cases;
 }
 done_testing;
