@@ -11,6 +11,8 @@
  * IORING_OP_SHUTDOWN and IORING_OP_SPLICE.
  */
 #ifdef WR_HAVE_IO_URING
+#include "io/uring.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -19,7 +21,6 @@
 #include <sys/stat.h>
 
 #include "io/sock.h"
-#include "io/uring.h"
 
 #define REQUESTS    256  /* submitted at once */
 #define COMPLETIONS 8192 /* of one turn of many sockets */
