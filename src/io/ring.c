@@ -19,6 +19,9 @@
 	(IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL |  \
 	    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
 
+/* With fewer, many turns would end before all was told. */
+#define COMPLETIONS_MIN 512u
+
 /*
  * io_uring_queue_init_params() of liburing 2.3 writes the index array even if
  * there is none, over the head of the ring; so the three steps are ours.
@@ -58,6 +61,9 @@ wr_ring_init(struct wr_ring *r, unsigned requests, unsigned completions)
 	for (size_t i = 0; i < WR_COUNT(extra) && err == -EINVAL; i++)
 		err = ring_open(
 		    &r->ring, SETUP_ALWAYS | extra[i], requests, completions);
+	/* RLIMIT_MEMLOCK is for all processes of the user together. */
+	if (err == -ENOMEM && completions > COMPLETIONS_MIN)
+		return wr_ring_init(r, requests, completions / 2);
 	if (err < 0)
 		return err;
 	r->enter_flags = IORING_ENTER_EXT_ARG;

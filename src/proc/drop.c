@@ -20,11 +20,31 @@
 #define USER     "weir"
 #define FALLBACK "nobody" /* when nobody wrote a user and there is no USER */
 
+/* The rings of io_uring count for all processes of a user together, some 100
+ * KiB each; the usual 8 MiB are too few for many workers. */
+#define LOCKED ((rlim_t)64 << 20)
+
+static void
+raise_locked(void)
+{
+	struct rlimit r, high;
+
+	if (getrlimit(RLIMIT_MEMLOCK, &r) < 0 || r.rlim_cur >= LOCKED)
+		return;
+	high.rlim_max = r.rlim_max < LOCKED ? LOCKED : r.rlim_max;
+	high.rlim_cur = high.rlim_max;
+	if (setrlimit(RLIMIT_MEMLOCK, &high) == 0)
+		return;
+	r.rlim_cur = r.rlim_max;
+	(void)setrlimit(RLIMIT_MEMLOCK, &r);
+}
+
 uint64_t
 wr_drop_limit(void)
 {
 	struct rlimit r;
 
+	raise_locked();
 	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
 		return 1024;
 	if (r.rlim_cur < r.rlim_max) {

@@ -12,7 +12,8 @@
 
 struct wr_conf;
 
-/* Raise the number of descriptors to the hard limit; that limit. */
+/* Raise the limits: memory for rings, and descriptors to the hard limit, which
+ * is returned. */
 uint64_t wr_drop_limit(void);
 /* Close every descriptor that is not in `keep`, which is sorted here; those
  * that are -1 do not count. */
