@@ -10,6 +10,7 @@
 
 extern const struct wr_module wr_mod_access;
 extern const struct wr_module wr_mod_accesslog;
+extern const struct wr_module wr_mod_announce;
 extern const struct wr_module wr_mod_answer;
 extern const struct wr_module wr_mod_eject;
 extern const struct wr_module wr_mod_health;

@@ -181,7 +181,8 @@ enum wr_protocol {
 enum wr_listen_kind {
 	WR_LISTEN_TCP,
 	WR_LISTEN_UNIX,
-	WR_LISTEN_FD
+	WR_LISTEN_FD,
+	WR_LISTEN_UDP, /* beside TCP, if the protocol has both */
 };
 
 /* One address of a listener; ranges and ":80" are several. */
@@ -190,7 +191,8 @@ struct wr_listen {
 	struct wr_addr addr;
 	int fd; /* WR_LISTEN_FD: inherited; -1: by name, in text */
 	/* Key, unique in the configuration and the same however the address
-	 * is written: wr_addr_text() of it, or "fd:3", "fd:NAME" (fd -1). */
+	 * is written: wr_addr_text() of it, or "fd:3", "fd:NAME" (fd -1),
+	 * "udp:" and the address. */
 	const char *text;
 	const char *where;
 };

@@ -106,6 +106,8 @@ const char *wr_check_where(struct wr_check *c, const struct wr_node *n);
 void wr_check_routes(struct wr_check *c, const struct wr_node *n,
     const struct wr_rules *outer, const struct wr_route_conf **routes,
     uint32_t *n_routes);
+/* The same addresses for UDP too. */
+void wr_listen_on_udp(struct wr_check *c, struct wr_listener_conf *l);
 wr_parse_fn wr_parse_listen, wr_parse_on_off;
 /* One upstream, or a weighted choice of them (else `split` is NULL). */
 void wr_check_to(struct wr_check *c, const struct wr_node *n,

@@ -21,7 +21,6 @@ static const struct {
 	{ "sticky", WR_AT_UPSTREAM, "stickiness" },
 	{ "health", WR_AT_UPSTREAM, "active checks" },
 	{ "eject", WR_AT_UPSTREAM, "passive ejection" },
-	{ "announce", WR_AT_UPSTREAM, "servers that announce themselves" },
 	{ "sni", WR_AT_ROUTE, "routes by SNI" },
 	{ "alpn", WR_AT_ROUTE, "routes by ALPN" },
 	{ "passthrough", WR_AT_ROUTE, "tls" },

@@ -58,7 +58,7 @@ parse_protocol(struct wr_check *c, const struct wr_key *key,
 		{ WR_TCP, true },
 		{ WR_TCP, false },
 		{ WR_TCP, false },
-		{ WR_HEARTBEAT, false },
+		{ WR_HEARTBEAT, true },
 		{ WR_STATUS, false },
 	};
 	struct wr_key which = *key;
@@ -127,6 +127,8 @@ one(struct wr_check *c, const struct wr_node *n,
 	    c, n, wr_listener_keys, l, WR_AT_LISTENER, base->rules.mod);
 	if (wr_node_get(n, "listen") == NULL)
 		wr_check_error(c, n, "listen is missing");
+	if (l->protocol == WR_HEARTBEAT)
+		wr_listen_on_udp(c, l);
 	/* The inner one of the two wins over what is inherited. */
 	if (wr_node_get(n, "upstream") != NULL)
 		l->answer = NULL;

@@ -233,3 +233,26 @@ wr_parse_listen(struct wr_check *c, const struct wr_key *key,
 	if (f.n > 0)
 		memcpy(l->listens, f.v, f.n * sizeof(*f.v));
 }
+
+void
+wr_listen_on_udp(struct wr_check *c, struct wr_listener_conf *l)
+{
+	struct wr_listen *v =
+	    wr_check_array(c, 2 * (size_t)l->n_listens, sizeof(*v));
+	uint32_t n = l->n_listens;
+
+	if (n > 0)
+		memcpy(v, l->listens, n * sizeof(*v));
+	for (uint32_t i = 0; i < l->n_listens; i++) {
+		char text[WR_ADDR_TEXT + 4];
+
+		if (v[i].kind != WR_LISTEN_TCP)
+			continue;
+		v[n] = v[i];
+		v[n].kind = WR_LISTEN_UDP;
+		(void)snprintf(text, sizeof(text), "udp:%s", v[i].text);
+		v[n++].text = wr_check_str(c, wr_str_of(text));
+	}
+	l->listens = v;
+	l->n_listens = n;
+}

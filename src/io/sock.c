@@ -57,6 +57,25 @@ wr_sock_dgram(int family)
 	return sock_open(family, SOCK_DGRAM);
 }
 
+int
+wr_sock_bind_dgram(const struct wr_addr *a)
+{
+	int fd = wr_sock_dgram(a->sa.sa_family), on = 1, err = 0;
+
+	if (fd < 0)
+		return fd;
+	if (a->sa.sa_family == AF_INET6 &&
+	    setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0)
+		err = -errno;
+	if (err == 0 && bind(fd, &a->sa, a->len) != 0)
+		err = -errno;
+	if (err < 0) {
+		(void)close(fd);
+		return err;
+	}
+	return fd;
+}
+
 /* -- Listeners ----------------------------------------------------------- */
 
 static int

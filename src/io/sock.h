@@ -15,6 +15,8 @@
  * TCP_NODELAY set for TCP. */
 wr_must_check int wr_sock_stream(int family);
 wr_must_check int wr_sock_dgram(int family);
+/* The same, bound; IPv6 only. */
+wr_must_check int wr_sock_bind_dgram(const struct wr_addr *a);
 
 /*
  * Bind a listener, non-blocking, without listening.  IPv6 sockets are IPv6

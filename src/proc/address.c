@@ -188,6 +188,10 @@ bind_first(struct wr_address *a, bool beside)
 
 	if (a->kind == WR_LISTEN_FD)
 		return adopt(a);
+	if (a->kind == WR_LISTEN_UDP) {
+		fd = wr_sock_bind_dgram(&a->addr);
+		return fd < 0 ? fd : wr_address_add(a, fd, false);
+	}
 	fd = wr_sock_bind(&a->addr, beside ? WR_BIND_REUSEPORT : 0, a->mode);
 	if (fd < 0)
 		return fd;
@@ -227,7 +231,8 @@ wr_address_bind(struct wr_address *a, uint32_t n, bool beside)
 {
 	int err = a->n == 0 ? bind_first(a, beside) : 0;
 
-	if (err < 0 || a->addr.sa.sa_family == AF_UNIX || a->dull)
+	if (err < 0 || a->addr.sa.sa_family == AF_UNIX || a->dull ||
+	    a->kind == WR_LISTEN_UDP)
 		return err;
 	/* Even a single one: another address may come to meet it. */
 	err = wr_sock_allow_siblings(a->port[0].fd);
@@ -260,6 +265,10 @@ wr_address_listen(struct wr_address *a, uint32_t shard)
 
 	if (shard >= a->n)
 		return 0;
+	if (a->kind == WR_LISTEN_UDP) {
+		a->port[shard].listening = true;
+		return 0;
+	}
 	err = wr_sock_listen(a->port[shard].fd, (int)a->backlog);
 	a->port[shard].listening = err == 0;
 	if (err < 0)
@@ -270,6 +279,9 @@ wr_address_listen(struct wr_address *a, uint32_t shard)
 bool
 wr_address_is_busy(const struct wr_address *a)
 {
+	/* A datagram is no client that was promised anything. */
+	if (a->kind == WR_LISTEN_UDP)
+		return false;
 	for (uint32_t i = 0; i < a->n; i++) {
 		struct pollfd p = { .fd = a->port[i].fd, .events = POLLIN };
 

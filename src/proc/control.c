@@ -2,6 +2,7 @@
 /* control - a frame around the control hooks of the modules. */
 #include "proc/control.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -61,6 +62,41 @@ use(struct wr_frame *f)
 	}
 }
 
+static const struct wr_listener_conf *
+listener_of(const struct wr_conf *c, uint32_t cell)
+{
+	for (uint32_t i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i]->cell == cell)
+			return c->listeners[i];
+	return NULL;
+}
+
+static int
+listen_on(struct wr_frame *f, struct wr_gen *g, const struct wr_msg *m, int fd)
+{
+	const struct wr_listener_conf *c = listener_of(g->conf, m->cell);
+
+	for (int i = 0; c != NULL && wr_modules[i] != NULL; i++) {
+		const struct wr_module *mod = wr_modules[i];
+
+		if (mod->control_listen != NULL &&
+		    mod->control_listen(f->arg, c, m->text, fd))
+			return 0;
+	}
+	(void)close(fd);
+	return -EPROTONOSUPPORT;
+}
+
+static void
+unlisten(struct wr_frame *f, const struct wr_msg *m)
+{
+	for (int i = 0; wr_modules[i] != NULL; i++) {
+		if (wr_modules[i]->control_unlisten != NULL)
+			wr_modules[i]->control_unlisten(f->arg, m->text);
+	}
+	wr_frame_unlistened(f, m->text, m->shard);
+}
+
 static void
 leave(struct wr_frame *f)
 {
@@ -77,6 +113,8 @@ static const struct wr_verbs control_role = {
 	.size = size,
 	.start = start,
 	.use = use,
+	.listen = listen_on,
+	.unlisten = unlisten,
 	.exit = leave,
 };
 

@@ -16,6 +16,7 @@ static const char *const KINDS[] = {
 	[WR_LISTEN_TCP] = "tcp",
 	[WR_LISTEN_UNIX] = "unix",
 	[WR_LISTEN_FD] = "fd",
+	[WR_LISTEN_UDP] = "udp",
 };
 
 /* -- From whoever started us -------------------------------------------- */
@@ -166,7 +167,7 @@ read_foreign(struct wr_listens *ls, struct wr_str s)
 static int
 read_address(struct wr_listens *ls, struct wr_str s)
 {
-	struct wr_str kind;
+	struct wr_str kind, addr;
 	uint64_t number_or_filter, dev, ino;
 	struct wr_listen listen = { .kind = WR_COUNT(KINDS) };
 	struct wr_listener_conf listener = { .uid = WR_OFF, .gid = WR_OFF };
@@ -183,8 +184,11 @@ read_address(struct wr_listens *ls, struct wr_str s)
 	    !number(&s, UINT64_MAX, &dev) || !number(&s, UINT64_MAX, &ino) ||
 	    s.len >= sizeof(text))
 		return -EPROTO;
+	addr = s;
+	if (listen.kind == WR_LISTEN_UDP && wr_str_starts(s, "udp:"))
+		addr = (struct wr_str){ s.p + 4, s.len - 4 };
 	if (listen.kind != WR_LISTEN_FD &&
-	    wr_addr_parse(&listen.addr, s, -1) < 0)
+	    wr_addr_parse(&listen.addr, addr, -1) < 0)
 		return -EPROTO;
 	memcpy(text, s.p, s.len);
 	text[s.len] = '\0';
@@ -212,10 +216,12 @@ read_port(struct wr_listens *ls, struct wr_str s)
 	int err;
 
 	if (wr_list_empty(&ls->addresses) || !number(&s, INT32_MAX, &fd) ||
-	    !number(&s, 1, &listening) || !is_stream((int)fd))
+	    !number(&s, 1, &listening))
 		return -EPROTO;
 	a = wr_container_of(
 	    wr_list_last(&ls->addresses), struct wr_address, link);
+	if (is_stream((int)fd) == (a->kind == WR_LISTEN_UDP))
+		return -EPROTO;
 	pass((int)fd, false);
 	if (a->kind == WR_LISTEN_FD && a->n == 0 &&
 	    wr_sock_name((int)fd, &a->addr) < 0)

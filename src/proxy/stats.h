@@ -106,6 +106,7 @@ struct wr_server_state {
 	uint32_t health;  /* enum wr_health, written by control */
 	uint32_t want;    /* enum wr_server_want, by the master */
 	uint32_t weight;  /* by the master */
+	uint32_t load;    /* percent, by control: lowers the weight */
 	uint32_t version; /* changes with every change above */
 	uint64_t changed_ms;
 	/* Ejected until then (monotonic); 0: never was. */

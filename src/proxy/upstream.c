@@ -49,7 +49,14 @@ warmth(const struct wr_pick *k, const struct wr_server_conf *sv)
 uint32_t
 wr_pick_weight(const struct wr_pick *k, const struct wr_server_conf *sv)
 {
-	return sv->weight * warmth(k, sv);
+	uint32_t load = wr_load(&k->px->stats->states[sv->cell].load);
+	uint32_t weight = sv->weight * warmth(k, sv);
+
+	if (load == 0 || weight == 0)
+		return weight;
+	weight =
+	    (uint32_t)((uint64_t)weight * (load < 100 ? 100 - load : 0) / 100);
+	return weight > 0 ? weight : 1;
 }
 
 uint64_t
