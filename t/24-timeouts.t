@@ -29,7 +29,17 @@ my $floods = sub {
 };
 my $MS = 400;
 
-# Where it is set, the key, the server, what the client does, the reason.
+# Has the only place, and there comes another client.
+my @more;
+my $takes_place = sub {
+	my ($s, $again) = @_;
+
+	Weir::chat($s, 'x', 1);
+	push @more, $again->();
+};
+
+# Where it is set, the key, the server, what the client does, the reason;
+# and what else is said of the server.
 my @rows = (
 	['upstream', 'connect', $full, $nothing, 'server.connect.timeout'],
 	['listener', 'idle', $echo, $hello, 'weir.relay.idle'],
@@ -45,6 +55,10 @@ my @rows = (
 	['listener', 'half_close', $talker, $nothing,
 	    'client.relay.half_close_timeout'],
 	['listener', 'lifetime', $echo, $hello, 'weir.relay.lifetime'],
+	['upstream', 'queue', $echo, $takes_place, 'weir.queue.timeout',
+	    'max_conns = 1;'],
+	['upstream', 'wait_up', $echo, $nothing, 'weir.queue.wait_up',
+	    'state = "down";'],
 );
 
 # One byte at a time, it takes too long until nothing moves any more.
@@ -52,11 +66,12 @@ my @rows = (
 
 my ($upstreams, $listeners) = ('', '');
 for my $i (0 .. $#rows) {
-	my ($where, $key, $server) = @{$rows[$i]};
+	my ($where, $key, $server, undef, undef, $more) = @{$rows[$i]};
 	my $set = qq(timeouts = { $key = "${MS}ms"; };);
 	my ($on_u, $on_l) = $where eq 'upstream' ? ($set, '') : ('', $set);
 
-	$upstreams .= qq(u$i = { servers = "@{[$server->addr]}"; $on_u };\n);
+	$upstreams .= "u$i = { servers = ( { address = \"" . $server->addr .
+	    '"; ' . ($more // '') . " } ); $on_u };\n";
 	$listeners .= "l$i = { listen = \"fd:@{[3 + $i]}\"; " .
 	    "upstream = \"u$i\"; $on_l };\n";
 }
@@ -67,7 +82,7 @@ my (@began, @client);
 for my $i (0 .. $#rows) {
 	$began[$i] = Weir::now();
 	push @client, $w->connect($i);
-	$rows[$i][3]->($client[$i]);
+	$rows[$i][3]->($client[$i], sub { $w->connect($i) });
 }
 my @lines = $w->access(scalar @rows);
 my $all = Weir::now() - $began[0];
@@ -81,5 +96,6 @@ for my $i (0 .. $#rows) {
 	cmp_ok($ms // -1, '>=', $MS - 1, "$key is not early");
 }
 cmp_ok($all, '<', 8, 'all of them fired in time');
+close $_ for @client, @more;
 $w->stop;
 done_testing();
