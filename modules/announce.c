@@ -81,7 +81,7 @@ struct conn {
 	struct wr_sock sock;
 	struct wr_timer timer;
 	uint32_t cell, len;
-	char line[WR_BEAT_MAX];
+	char line[WR_BEAT_MAX + 2]; /* and \r, and one too many */
 };
 
 static struct {
@@ -418,8 +418,7 @@ conn_take(struct conn *c, const uint8_t *bytes, uint32_t len)
 		} else if (c->len < sizeof(c->line)) {
 			c->line[c->len++] = (char)bytes[i];
 		} else {
-			hear(c->cell,
-			    (struct wr_str){ c->line, WR_BEAT_MAX + 1 });
+			hear(c->cell, (struct wr_str){ c->line, c->len });
 			return false;
 		}
 	}
