@@ -540,8 +540,8 @@ the_pid_file_is_found_in_a_broken_file(void)
 	static const char *const FILES[] = {
 		"pid = \"/run/x.pid\";",
 		"upstreams = { pid = \"no\"; a = 30s };\npid : \"/run/x.pid\"",
-		"/* pid = \"no\"; */ # pid = \"no\"\nfoo = ${ \"un\n)\n"
-		"pid = \"/run/x.pid\"; ]",
+		("/* pid = \"no\"; */ # pid = \"no\"\nfoo = ${ \"un\n)\n"
+		 "pid = \"/run/x.pid\"; ]"),
 		"pid = \"/run/${NO_SUCH_NAME:-x}.pid\"",
 	};
 	char pid[64];
