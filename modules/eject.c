@@ -7,7 +7,8 @@
  * After `failures` within any `window` a server gets no sessions for `for`,
  * twice as long each time, up to `max_for`; time without failures is forgiven
  * at the same rate.  Then one session tries it; only if that one does well it
- * is back.  At most `max_percent` of a group are out at a time, so a group of
+ * is back.  An active check that fails, and then passes, makes it begin at
+ * once.  At most `max_percent` of a group are out at a time, so a group of
  * one never is.  If no other server is left, those that are ejected are used
  * (`panic`), but never one that fails its active check.
  */
@@ -160,6 +161,16 @@ wr_eject_undecided(struct wr_server_state *x, uint64_t now_ms)
 
 	if (wr_server_ejected(x, now_ms) == WR_EJECT_TRIED)
 		(void)swap(&x->eject_trial_ms, trial_ms, 0);
+}
+
+void
+wr_eject_cut_short(struct wr_server_state *x, uint64_t now_ms)
+{
+	uint64_t until_ms = wr_load(&x->eject_until_ms);
+
+	/* Not if a worker ejects it just now. */
+	if (until_ms > now_ms)
+		(void)swap(&x->eject_until_ms, until_ms, now_ms);
 }
 
 /* -- Configuration ------------------------------------------------------- */

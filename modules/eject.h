@@ -41,5 +41,10 @@ wr_eject_failed(struct wr_server_state *states, const struct wr_eject_group *g,
 bool wr_eject_passed(struct wr_server_state *x, uint64_t now_ms);
 /* The trial has ended without telling anything: another one may follow. */
 void wr_eject_undecided(struct wr_server_state *x, uint64_t now_ms);
+/*
+ * An active check that had failed passes again, so whatever was the matter is
+ * over: a session may try the server now.
+ */
+void wr_eject_cut_short(struct wr_server_state *x, uint64_t now_ms);
 
 #endif

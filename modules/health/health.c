@@ -17,6 +17,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/pool.h"
+#include "modules/eject.h"
 #include "modules/health/probe.h"
 #include "modules/modules.h"
 #include "proxy/control.h"
@@ -191,6 +192,9 @@ conclude(struct target *t, bool good)
 	wr_store(&x->check_streak, streak);
 	if (is == was)
 		return;
+	/* What sessions met is what the check found. */
+	if (was == WR_HEALTH_DOWN)
+		wr_eject_cut_short(x, wr_loop_now(self.ct->loop));
 	wr_control_health(self.ct, t->cell, is);
 	say(t, is);
 }

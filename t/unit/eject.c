@@ -223,6 +223,28 @@ never_more_than_a_share(void)
 	free(g);
 }
 
+static void
+a_check_that_passes_again_opens_it(void)
+{
+	struct wr_eject_group *g = group(2);
+
+	wr_eject_cut_short(&states[0], now);
+	is_int(is(0), WR_EJECT_NOT);
+	ok(fails(g, 0, 5));
+	now += 1000;
+	wr_eject_cut_short(&states[0], now);
+	is_int(is(0), WR_EJECT_OPEN);
+	/* Sessions that it had before say nothing new. */
+	ok(!fails(g, 0, 5));
+	ok(wr_server_try(&states[0], now, now + 5000));
+	wr_eject_cut_short(&states[0], now);
+	is_int(is(0), WR_EJECT_TRIED);
+	/* It was too early: the next time is longer all the same. */
+	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_REFUSED, now));
+	is_int(states[0].eject_until_ms, now + 20000);
+	free(g);
+}
+
 int
 main(void)
 {
@@ -233,5 +255,6 @@ main(void)
 	a_trial_may_fail_or_tell_nothing();
 	each_time_is_longer_up_to_a_cap_and_forgiven();
 	never_more_than_a_share();
+	a_check_that_passes_again_opens_it();
 	return tap_done();
 }
