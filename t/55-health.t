@@ -7,7 +7,6 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use Test::More;
 use Time::HiRes ();
-use Time::Local ();
 use Weir;
 use Weir::Peer;
 
@@ -39,17 +38,6 @@ sub asked
 	return map { { time => $_->[0], status => $_->[1] } }
 	    grep { !$who || $_->[2] eq $who }
 	    map { [split] } split /\n/, Weir::slurp("$dir/$name.log");
-}
-
-# The time of a line in the log.
-sub time_of
-{
-	my ($line) = @_;
-	my ($y, $mo, $d, $h, $mi, $s, $ms) =
-	    $line =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)Z/ or
-	    return 0;
-
-	return Time::Local::timegm($s, $mi, $h, $d, $mo - 1, $y) + $ms / 1000;
 }
 
 sub health_of
@@ -113,7 +101,7 @@ EOT
 	$w->mark;
 	sick("$dir/one");
 	my $line = $w->logged(qr/server one of upstream app is down: status 503/);
-	my $bad = grep { $_->{status} == 503 && $_->{time} <= time_of($line) +
+	my $bad = grep { $_->{status} == 503 && $_->{time} <= Weir::time_of($line) +
 		0.001 } asked($dir, 'one', 'check');
 	is($bad, 3, 'down after `fall` failed checks');
 	is(health_of($w, 'one'), 'down', 'status says so');
@@ -167,7 +155,7 @@ EOT
 	$line = $w->logged(qr/server one of upstream app is up: status 200/);
 	my $good = 0;
 	for (asked($dir, 'one', 'check')) {
-		next if $_->{time} > time_of($line) + 0.001;
+		next if $_->{time} > Weir::time_of($line) + 0.001;
 		$good = $_->{status} == 200 ? $good + 1 : 0;
 	}
 	is($good, 2, 'up after `rise` good checks');

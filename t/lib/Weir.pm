@@ -38,6 +38,7 @@ use Socket qw(AI_NUMERICHOST SOCK_DGRAM SOL_SOCKET SO_LINGER SO_RCVBUF
     SOMAXCONN);
 use Test::More ();
 use Time::HiRes ();
+use Time::Local ();
 
 our $PROGRAM = $ENV{WEIR} // './weir';
 our $PATIENCE = $ENV{WEIR_PATIENCE} // 30;
@@ -416,6 +417,17 @@ sub logged
 		my $log = substr $self->log, $self->{mark} // 0;
 		return $log =~ /^(.*$pattern.*)$/m ? $1 : undef;
 	});
+}
+
+# When a line of it was written: seconds of the day's clock.
+sub time_of
+{
+	my ($line) = @_;
+	my ($y, $mo, $d, $h, $mi, $s, $ms) =
+	    $line =~ /^(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)\.(\d+)Z/ or
+	    return 0;
+
+	return Time::Local::timegm($s, $mi, $h, $d, $mo - 1, $y) + $ms / 1000;
 }
 
 # Wait for n lines in the access log.  All of them.

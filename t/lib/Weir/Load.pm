@@ -12,7 +12,9 @@
 #
 # Every client says a line of its own and wants it back (an echo server is
 # behind weir).  What can become of one: ok, refused, reset, eof (the end
-# before the answer), timeout, wrong.
+# before the answer), timeout, wrong.  With `keep`, $load->{kept} has each
+# short one after the end: when it began and ended (on the clock of the day),
+# what became of it, and which of the addresses it went to.
 package Weir::Load;
 
 use strict;
@@ -105,16 +107,18 @@ sub harvest
 # ---- Load ------------------------------------------------------------------
 
 # rate: new connections a second; idle: connections that say nothing after
-# the first line; busy: connections that say a line every 100 ms.
+# the first line; busy: connections that say a line every 100 ms.  $to may be
+# a list of addresses, which get them in turn.
 sub start
 {
 	my ($class, $to, %o) = @_;
 	my $job = Weir::Peer->job(sub {
-		my $l = bless { to => $to, rate => 100, idle => 0, busy => 0,
-			%o, n => {}, open => {}, rd => '', wr => '',
-			serial => 0, ctl => $_[0] }, 'Weir::Load::Loop';
+		my $l = bless { to => ref $to ? $to : [$to], rate => 100,
+			idle => 0, busy => 0, %o, n => {}, open => {},
+			rd => '', wr => '', kept => [], serial => 0,
+			ctl => $_[0] }, 'Weir::Load::Loop';
 		$l->run;
-		return { n => $l->{n}, why => $l->{why} };
+		return { n => $l->{n}, why => $l->{why}, kept => $l->{kept} };
 	});
 
 	my $self = bless { job => $job }, $class;
@@ -130,6 +134,7 @@ sub end
 	$self->{job}->go;
 	my $r = $self->{job}->result;
 	$self->{why} = $r->{why} // [];
+	$self->{kept} = $r->{kept};
 	return wantarray ? (counts($r->{n}), $r->{n}) : counts($r->{n});
 }
 
@@ -167,31 +172,36 @@ sub open
 {
 	my ($l, $kind) = @_;
 	my $serial = ++$l->{serial};
-	my $s = Weir::Load::dial($l->{to});
+	my $c = { kind => $kind, got => '', want => "$kind $serial\n",
+		begun => Weir::now(), at => Time::HiRes::time(),
+		to => $serial % @{$l->{to}} };
 
-	return $l->count($kind, $!{EAGAIN} ? 'full' : 'refused', 0)
-	    if !$s;
-	my $c = { s => $s, fd => fileno $s, kind => $kind, got => '',
-		want => "$kind $serial\n", begun => Weir::now() };
+	$c->{s} = Weir::Load::dial($l->{to}[$c->{to}]) // return $l->count($c,
+	    $!{EAGAIN} ? 'full' : 'refused');
+	$c->{fd} = fileno $c->{s};
 	$l->{open}{$c->{fd}} = $c;
 	vec($l->{wr}, $c->{fd}, 1) = 1;
 }
 
 sub count
 {
-	my ($l, $kind, $what, $age) = @_;
+	my ($l, $c, $what) = @_;
+	my $now = Time::HiRes::time();
 
-	$what .= " $kind" if $kind ne 'short';
+	push @{$l->{kept}}, [$c->{at}, $now, $what, $c->{to}]
+	    if $l->{keep} && $c->{kind} eq 'short';
+	$what .= " $c->{kind}" if $c->{kind} ne 'short';
 	$l->{n}{$what}++;
-	push @{$l->{why}}, sprintf "%s after %.3f s at %.3f", $what, $age,
-	    Time::HiRes::time() if $what ne 'ok' && @{$l->{why} // []} < 20;
+	push @{$l->{why}}, sprintf "%s after %.3f s at %.3f", $what,
+	    Weir::now() - $c->{begun}, $now
+	    if $what ne 'ok' && @{$l->{why} // []} < 20;
 }
 
 sub drop
 {
 	my ($l, $c, $what) = @_;
 
-	$l->count($c->{kind}, $what, Weir::now() - $c->{begun});
+	$l->count($c, $what);
 	vec($l->{$_}, $c->{fd}, 1) = 0 for qw(rd wr);
 	delete $l->{open}{$c->{fd}};
 	close $c->{s};

@@ -562,10 +562,23 @@ my %COMMAND = (
 	# Stop listening; connections stay.
 	refuse => sub {
 		my ($p) = @_;
+		$p->{at} = [$p->{lsn}->sockhost, $p->{lsn}->sockport]
+		    if $p->{lsn}->isa('IO::Socket::IP');
 		vec($p->{rd}, fileno $p->{lsn}, 1) = 0;
 		close delete $p->{lsn};
 		return 1;
 	},
+	# And listen again, on the same port.
+	listen => sub {
+		my ($p) = @_;
+		my ($host, $port) = @{$p->{at}};
+		$p->{lsn} = Weir::listener(host => $host, port => $port);
+		$p->{lsn}->blocking(0);
+		vec($p->{rd}, fileno $p->{lsn}, 1) = 1;
+		return 1;
+	},
+	# What the server's own code makes of it.
+	mode => sub { $_[0]{mode} = $_[1]; return 1 },
 );
 
 sub command
