@@ -2,8 +2,7 @@
 /*
  * accesslog - one line for each session that is over.
  *
- *	access_log = { to = "stdout"; format = "text"; fields = ""; skip = [];
- *};
+ *	access_log = { to = "stdout"; fields = "time client server end"; };
  *
  * Lines are gathered and written once a turn.  A log that cannot be written
  * to now keeps its lines waiting; when there are too many, new ones are lost
@@ -27,25 +26,35 @@
 #define WAIT_BYTES (256u << 10)
 /* A pipe that is ready takes so much without blocking (POSIX's PIPE_BUF). */
 #define PIPE_BYTES 4096u
-#define FIELDS_MAX 16
 /* How often a log that could not be written is tried again. */
 #define RETRY_MS 50
 
 struct line {
 	struct wr_text *out;
 	struct wr_session *s;
-	bool json;
+	const struct wr_line_conf *conf;
 };
+
+/* In text a value is one word, or it is quoted. */
+static bool
+is_word(const char *z)
+{
+	for (; *z != '\0'; z++)
+		if ((unsigned char)*z <= ' ' || *z == '"' || *z == 0x7f)
+			return false;
+	return true;
+}
 
 static void
 text(struct line *ln, const char *z)
 {
 	if (z == NULL || *z == '\0')
 		z = "-";
-	if (ln->json)
+	if (ln->conf->format == WR_LOG_JSON ||
+	    (ln->conf->n_fields > 0 && !is_word(z)))
 		wr_text_json(ln->out, wr_str_of(z));
 	else
-		wr_text_puts(ln->out, z);
+		wr_text_oneline(ln->out, wr_str_of(z));
 }
 
 static void
@@ -60,19 +69,53 @@ name(char *const *names, uint32_t cell)
 	return cell == WR_OFF ? NULL : names[cell];
 }
 
-static void
-put_time(struct line *ln)
+static struct timespec
+ago(uint32_t ms)
 {
-	char z[64];
 	struct timespec ts;
-	struct tm tm;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
+	ts.tv_sec -= ms / 1000;
+	ts.tv_nsec -= (long)(ms % 1000) * 1000000;
+	if (ts.tv_nsec < 0) {
+		ts.tv_sec--;
+		ts.tv_nsec += 1000000000;
+	}
+	return ts;
+}
+
+static void
+put_date(struct line *ln, struct timespec ts)
+{
+	char z[64];
+	struct tm tm;
+
 	gmtime_r(&ts.tv_sec, &tm);
 	(void)snprintf(z, sizeof(z), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
 	    tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
 	    tm.tm_sec, (int)(ts.tv_nsec / 1000000));
 	text(ln, z);
+}
+
+static void
+put_time(struct line *ln)
+{
+	put_date(ln, ago(0));
+}
+
+static void
+put_start(struct line *ln)
+{
+	put_date(ln, ago(wr_session_age_ms(ln->s)));
+}
+
+static void
+put_epoch(struct line *ln)
+{
+	struct timespec ts = ago(0);
+
+	wr_text_printf(ln->out, "%lld.%03d", (long long)ts.tv_sec,
+	    (int)(ts.tv_nsec / 1000000));
 }
 
 static void
@@ -87,6 +130,26 @@ put_client(struct line *ln)
 	char z[WR_ADDR_TEXT];
 
 	text(ln, wr_ip_text(wr_session_client(ln->s), z, sizeof(z)));
+}
+
+static void
+put_client_ip(struct line *ln)
+{
+	char z[WR_ADDR_TEXT];
+
+	text(ln, wr_ip_host(wr_session_client(ln->s), z, sizeof(z)));
+}
+
+static void
+put_client_port(struct line *ln)
+{
+	number(ln, wr_session_client(ln->s)->port);
+}
+
+static void
+put_port(struct line *ln)
+{
+	number(ln, ln->s->port);
 }
 
 static void
@@ -146,35 +209,76 @@ put_end(struct line *ln)
 	text(ln, wr_end_text(ln->s->end));
 }
 
+static void
+put_worker(struct line *ln)
+{
+	number(ln, ln->s->px->slot->index);
+}
+
+static void
+put_pid(struct line *ln)
+{
+	number(ln, (uint64_t)getpid());
+}
+
+/* X(name, what stands before it in the usual line of text, how it is put) */
+#define USUAL(X)                                                               \
+	X(time, "", put_time)                                                  \
+	X(listener, " ", put_listener)                                         \
+	X(client, " ", put_client)                                             \
+	X(upstream, " ", put_upstream)                                         \
+	X(server, "/", put_server)                                             \
+	X(up, " up=", put_up)                                                  \
+	X(down, " down=", put_down)                                            \
+	X(wait_ms, " wait=", put_wait)                                         \
+	X(connect_ms, " connect=", put_connect)                                \
+	X(total_ms, " total=", put_total)                                      \
+	X(tries, " tries=", put_tries)                                         \
+	X(end, " ", put_end)
+/* Those that must be asked for. */
+#define OTHER(X)                                                               \
+	X(start, "", put_start)                                                \
+	X(epoch, "", put_epoch)                                                \
+	X(client_ip, "", put_client_ip)                                        \
+	X(client_port, "", put_client_port)                                    \
+	X(port, "", put_port)                                                  \
+	X(worker, "", put_worker)                                              \
+	X(pid, "", put_pid)
+
+#define X(name, before, put) #name,
+const char *const wr_access_fields[] = { USUAL(X) OTHER(X) NULL };
+#undef X
+
+enum {
+#define X(name, before, put) F_##name,
+	USUAL(X) OTHER(X)
+#undef X
+};
+
 static const struct field {
 	const char *name;
-	const char *before; /* in text: what stands before it */
+	const char *before;
 	void (*put)(struct line *ln);
 } fields[] = {
-	{ "time", "", put_time },
-	{ "listener", " ", put_listener },
-	{ "client", " ", put_client },
-	{ "upstream", " ", put_upstream },
-	{ "server", "/", put_server },
-	{ "up", " up=", put_up },
-	{ "down", " down=", put_down },
-	{ "wait_ms", " wait=", put_wait },
-	{ "connect_ms", " connect=", put_connect },
-	{ "total_ms", " total=", put_total },
-	{ "tries", " tries=", put_tries },
-	{ "end", " ", put_end },
+#define X(name, before, put) { #name, before, put },
+	USUAL(X) OTHER(X)
+#undef X
+};
+
+static const uint8_t usual[] = {
+#define X(name, before, put) F_##name,
+	USUAL(X)
+#undef X
 };
 
 /* One to a process: the process has one access log. */
 static struct {
 	struct wr_text out;
 	char *mem;
-	const struct field *fields[FIELDS_MAX];
-	unsigned n_fields;
-	bool skip[WR_ENDS];
-	bool json, pipe;
-	bool chosen; /* fields were named: each stands with its name */
-	int fd;      /* that `pipe` is about */
+	/* Of the generation in use; by cell, NULL: as at the top. */
+	const struct wr_line_conf *line, *lines[WR_LISTENER_CELLS];
+	bool pipe;
+	int fd; /* that `pipe` is about */
 	uint64_t lost;
 	struct wr_timer retry;
 	struct wr_hook turn_end;
@@ -183,58 +287,33 @@ static struct {
 
 /* -- Configuration ------------------------------------------------------- */
 
-static const struct field *
-field_of(struct wr_str name_)
-{
-	for (size_t i = 0; i < WR_COUNT(fields); i++)
-		if (wr_str_is(name_, fields[i].name))
-			return &fields[i];
-	return NULL;
-}
-
-/* Names in the order in which they are wanted; all if there are none. */
-static void
-use_fields(const char *names)
-{
-	struct wr_str rest = wr_str_of(names), word;
-	const struct field *f;
-
-	access_log.n_fields = 0;
-	while (rest.len > 0) {
-		(void)wr_str_cut(rest, ' ', &word, &rest);
-		if (word.len == 0)
-			continue;
-		f = field_of(word);
-		if (f == NULL)
-			wr_warnx("access_log: there is no field \"%.*s\"",
-			    WR_STR_ARG(word));
-		else if (access_log.n_fields < FIELDS_MAX)
-			access_log.fields[access_log.n_fields++] = f;
-	}
-	access_log.chosen = access_log.n_fields > 0;
-	if (access_log.chosen)
-		return;
-	for (size_t i = 0; i < WR_COUNT(fields); i++)
-		access_log.fields[access_log.n_fields++] = &fields[i];
-}
-
-static void
-use_skip(const struct wr_texts *skip)
-{
-	memset(access_log.skip, 0, sizeof(access_log.skip));
-	for (uint32_t i = 0; i < skip->n; i++)
-		for (unsigned e = 0; e < WR_ENDS; e++)
-			if (strcmp(skip->v[i], wr_end_text(e)) == 0)
-				access_log.skip[e] = true;
-}
+_Static_assert(WR_ENDS <= WR_SKIP_BITS, "each reason has a bit");
 
 static void
 use(struct wr_proxy *px, const struct wr_conf *c)
 {
 	(void)px;
-	access_log.json = c->access_log.format == WR_LOG_JSON;
-	use_fields(c->access_log.fields != NULL ? c->access_log.fields : "");
-	use_skip(&c->access_log.skip);
+	access_log.line = &c->access_log.line;
+	memset(access_log.lines, 0, sizeof(access_log.lines));
+	for (uint32_t i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i]->line != access_log.line)
+			access_log.lines[c->listeners[i]->cell] =
+			    c->listeners[i]->line;
+}
+
+/* How the line of a session looks now, whatever was so when it came. */
+static const struct wr_line_conf *
+line_of(const struct wr_session *s)
+{
+	const struct wr_line_conf *own = access_log.lines[s->listener_cell];
+
+	return own != NULL ? own : access_log.line;
+}
+
+static bool
+is_skipped(const struct wr_line_conf *c, unsigned end)
+{
+	return (c->skip[end / 64] >> end % 64 & 1) != 0;
 }
 
 /* -- Writing ------------------------------------------------------------- */
@@ -328,16 +407,27 @@ on_turn_end(struct wr_loop *l, struct wr_hook *h)
 /* -- Lines --------------------------------------------------------------- */
 
 static void
-put_text(struct line *ln)
+put_usual(struct line *ln)
 {
-	for (unsigned i = 0; i < access_log.n_fields; i++) {
-		const struct field *f = access_log.fields[i];
+	for (size_t i = 0; i < WR_COUNT(usual); i++) {
+		const struct field *f = &fields[usual[i]];
 
-		if (access_log.chosen)
-			wr_text_printf(
-			    ln->out, "%s%s=", i == 0 ? "" : " ", f->name);
-		else
-			wr_text_puts(ln->out, f->before);
+		wr_text_puts(ln->out, f->before);
+		f->put(ln);
+	}
+}
+
+/* Each with its name. */
+static void
+put_chosen(struct line *ln)
+{
+	for (uint32_t i = 0; i < ln->conf->n_fields; i++) {
+		const struct field *f = &fields[ln->conf->fields[i]];
+
+		if (i > 0)
+			wr_text_putc(ln->out, ' ');
+		wr_text_puts(ln->out, f->name);
+		wr_text_putc(ln->out, '=');
 		f->put(ln);
 	}
 }
@@ -345,10 +435,15 @@ put_text(struct line *ln)
 static void
 put_json(struct line *ln)
 {
-	for (unsigned i = 0; i < access_log.n_fields; i++) {
-		wr_text_putc(ln->out, i == 0 ? '{' : ',');
-		wr_text_printf(ln->out, "\"%s\":", access_log.fields[i]->name);
-		access_log.fields[i]->put(ln);
+	bool chosen = ln->conf->n_fields > 0;
+	const uint8_t *v = chosen ? ln->conf->fields : usual;
+	size_t n = chosen ? ln->conf->n_fields : WR_COUNT(usual);
+
+	for (size_t i = 0; i < n; i++) {
+		wr_text_puts(ln->out, i == 0 ? "{\"" : ",\"");
+		wr_text_puts(ln->out, fields[v[i]].name);
+		wr_text_puts(ln->out, "\":");
+		fields[v[i]].put(ln);
 	}
 	wr_text_putc(ln->out, '}');
 }
@@ -357,15 +452,17 @@ static void
 on_end(struct wr_session *s)
 {
 	struct wr_text *out = &access_log.out;
-	struct line ln = { out, s, access_log.json };
+	struct line ln = { out, s, line_of(s) };
 	size_t before = out->len;
 
-	if (!s->log || s->px->access_fd < 0 || access_log.skip[s->end])
+	if (!s->log || s->px->access_fd < 0 || is_skipped(ln.conf, s->end))
 		return;
-	if (access_log.json)
+	if (ln.conf->format == WR_LOG_JSON)
 		put_json(&ln);
+	else if (ln.conf->n_fields > 0)
+		put_chosen(&ln);
 	else
-		put_text(&ln);
+		put_usual(&ln);
 	wr_text_putc(out, '\n');
 	if (!out->cut)
 		return;

@@ -19,6 +19,9 @@ extern const struct wr_module wr_mod_limit;
 extern const struct wr_module wr_mod_names;
 extern const struct wr_module wr_mod_tcp;
 
+/* What a line of the access log may hold, NULL at the end. */
+extern const char *const wr_access_fields[];
+
 extern const struct wr_balancer wr_balance_hash;
 extern const struct wr_balancer wr_balance_least_conn;
 extern const struct wr_balancer wr_balance_peak_ewma;

@@ -26,13 +26,13 @@
 
 #include "base/log.h"
 #include "io/loop.h"
+#include "modules/modules.h"
 #include "proc/ask.h"
 #include "proc/drop.h"
 #include "proc/master.h"
 #include "proc/title.h"
 #include "proc/version.h"
 #include "proc/worker.h"
-#include "proxy/module.h"
 
 enum {
 	OK,
@@ -174,6 +174,7 @@ load_of(const struct command *c)
 	return (struct wr_load){ .path = c->o.conf,
 		.prefix = c->o.prefix,
 		.groups = c->o.groups,
+		.words = c->o.words,
 		.generation = 1 };
 }
 
@@ -236,7 +237,10 @@ int
 main(int argc, char **argv)
 {
 	static const struct wr_group *groups[64];
-	struct command c = { .o = { .conf = WR_CONF_FILE, .groups = groups } };
+	struct command c = { .o = { .conf = WR_CONF_FILE,
+				 .groups = groups,
+				 .words = {
+				     wr_access_fields, wr_end_texts } } };
 
 	wr_title_init(argc, argv);
 	for (size_t i = 0; wr_modules[i] != NULL && i + 1 < WR_COUNT(groups);

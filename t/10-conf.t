@@ -160,6 +160,23 @@ EOT
     'error_log.to' => '"syslog"', 'error_log.level' => '"info"',
     'access_log.to' => '"off"');
 
+good('lines of the access log', <<'EOT',
+access_log = { format = "json"; fields = [ "time", "end" ]; skip = ( "weir.relay.idle" ); };
+defaults = { listener = { access_log = { fields = "end, up"; }; }; };
+upstreams = { app = { servers = "10.0.0.5:80"; }; };
+listeners = {
+  a = { listen = "*:80"; upstream = "app"; access_log = { format = "text"; }; };
+  b = { listen = "*:81"; upstream = "app"; access_log = "off"; };
+  c = { listen = "*:82"; upstream = "app"; access_log = "on"; };
+};
+EOT
+    'access_log.fields' => '[ "time", "end" ]',
+    'access_log.skip' => '( "weir.relay.idle" )',
+    'listeners.a.access_log.fields' => '"end, up"',
+    'listeners.a.access_log.format' => '"text"',
+    'listeners.b.access_log' => '"off"',
+    'listeners.c.access_log.fields' => '"end, up"');
+
 spew('beat.key', "hush\n");
 spew('port', "8443\r\n");
 $ENV{WEIR_T_HOST} = '10.0.0.9';

@@ -87,4 +87,37 @@ Weir::get($skip->connect(2));
 $skip->until('a line', sub { Weir::slurp("$dir/skip.log") =~ /\n/ });
 unlike(Weir::slurp("$dir/skip.log"), qr/relay\.eof/, 'skip');
 $skip->stop;
+# Which fields, in which order; a listener may have its own.
+my $own = start(qq(access_log = { to = "$dir/own.log";
+    fields = "end, client_ip server  worker"; };
+defaults = { listener = { access_log = { skip = "server.connect.refused"; }; }; };)
+    =~ s/\n/ /gr);
+say($own, 0, 'hello');
+Weir::get($own->connect(2));
+say($own, 0, 'hello');
+$own->until('two lines', sub { 2 == (() = Weir::slurp("$dir/own.log") =~ /\n/g) });
+like(Weir::slurp("$dir/own.log"), qr/\A(?:end=client\.relay\.eof
+    \ client_ip=127\.0\.0\.1\ server=e1\ worker=[01]\n){2}\z/x,
+    'chosen fields, in that order; a listener skips what it likes');
+my $with = sub {
+	my ($what) = @_;
+	return conf(qq(access_log = { to = "$dir/own.log"; fields = "end"; };)) =~
+	    s/(listen = "fd:3";)/$1 access_log = $what;/r;
+};
+# It concerns sessions that are there already.
+my $old = $own->connect(0);
+Weir::chat($old, 'x', 1);
+is($own->reload($with->('{ format = "json"; fields = [ "port", "up", "end" ]; }')),
+    0, 'a listener gets lines of its own');
+close $old;
+$own->until('a line', sub { Weir::slurp("$dir/own.log") =~ /\}\n/ });
+my $own_port = ($own->addr(0) =~ /(\d+)$/)[0];
+is((split /\n/, Weir::slurp("$dir/own.log"))[-1],
+    qq({"port":$own_port,"up":1,"end":"client.relay.eof"}),
+    'and so do sessions that were there before');
+my ($st, $said) = $own->reload($with->('{ fields = [ "port", "ends" ]; }'));
+is($st, 1, 'a field that is not known is refused');
+like($said, qr/weir\.conf:\d+: listeners\.web\.access_log\.fields: there is no field "ends": did you mean "end"\?/,
+    'with its place and what it may have been');
+$own->stop;
 done_testing();

@@ -24,6 +24,17 @@ is(join(' ', grep { !$page{$_} } sort keys %code), '',
 is(join(' ', grep { !$code{$_} } sort keys %page), '',
     'and nothing else is');
 
+# And what a line may hold.
+my %field = map { $_ => 1 } slurp('modules/accesslog.c') =~
+    /^\tX\((\w+), "[^"]*", put_\w+\)/gm;
+my ($about) = slurp('contrib/man/weir.8') =~
+    /^\.Sh ACCESS LOG\n(.*?)^\.Bl -tag -width Ds$/ms;
+my %told = map { $_ => 1 } $about =~ /^\.It Cm (\w+)$/gm;
+cmp_ok(scalar keys %field, '>', 15, 'the fields are found');
+is(join(' ', grep { !$told{$_} } sort keys %field), '',
+    'all fields are explained');
+is(join(' ', grep { !$field{$_} } sort keys %told), '', 'and no others');
+
 SKIP: {
 	skip 'no mandoc here', 1 if system('command -v mandoc >/dev/null') != 0;
 	is(`mandoc -Tlint -Wwarning contrib/man/weir.8 2>&1`, '',

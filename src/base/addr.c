@@ -263,29 +263,47 @@ wr_addr_of_ip(const struct wr_ip *ip)
 	return a;
 }
 
-char *
-wr_ip_text(const struct wr_ip *ip, char *text, size_t size)
+static void
+put_host(struct wr_text *t, const struct wr_ip *ip)
 {
 	char host[INET6_ADDRSTRLEN], zone[IF_NAMESIZE];
+
+	if (ip->family != AF_INET && ip->family != AF_INET6) {
+		wr_text_puts(t, ip->family == AF_UNIX ? "unix:" : "-");
+		return;
+	}
+	wr_text_puts(t, inet_ntop(ip->family, ip->ip, host, sizeof(host)));
+	if (ip->family == AF_INET || ip->scope == 0)
+		return;
+	if (if_indextoname(ip->scope, zone) != NULL)
+		wr_text_printf(t, "%%%s", zone);
+	else
+		wr_text_printf(t, "%%%u", ip->scope);
+}
+
+char *
+wr_ip_host(const struct wr_ip *ip, char *text, size_t size)
+{
 	struct wr_text t;
 
 	wr_text_over(&t, text, size);
-	if (ip->family == AF_INET) {
-		wr_text_puts(
-		    &t, inet_ntop(AF_INET, ip->ip, host, sizeof(host)));
-		wr_text_printf(&t, ":%u", ip->port);
-	} else if (ip->family == AF_INET6) {
+	put_host(&t, ip);
+	return text;
+}
+
+char *
+wr_ip_text(const struct wr_ip *ip, char *text, size_t size)
+{
+	struct wr_text t;
+
+	wr_text_over(&t, text, size);
+	if (ip->family == AF_INET6)
 		wr_text_putc(&t, '[');
-		wr_text_puts(
-		    &t, inet_ntop(AF_INET6, ip->ip, host, sizeof(host)));
-		if (ip->scope != 0 && if_indextoname(ip->scope, zone) != NULL)
-			wr_text_printf(&t, "%%%s", zone);
-		else if (ip->scope != 0)
-			wr_text_printf(&t, "%%%u", ip->scope);
-		wr_text_printf(&t, "]:%u", ip->port);
-	} else {
-		wr_text_puts(&t, ip->family == AF_UNIX ? "unix:" : "-");
-	}
+	put_host(&t, ip);
+	if (ip->family == AF_INET6)
+		wr_text_putc(&t, ']');
+	if (ip->family == AF_INET || ip->family == AF_INET6)
+		wr_text_printf(&t, ":%u", ip->port);
 	return text;
 }
 

@@ -57,6 +57,8 @@ struct wr_ip wr_ip_of(const struct sockaddr *sa, socklen_t len);
 struct wr_addr wr_addr_of_ip(const struct wr_ip *ip);
 /* "10.0.0.5:80", "[::1]:80", "unix:", "-"; returns `text`. */
 char *wr_ip_text(const struct wr_ip *ip, char *text, size_t size);
+/* The same without a port: "10.0.0.5", "::1". */
+char *wr_ip_host(const struct wr_ip *ip, char *text, size_t size);
 bool wr_ip_same_host(const struct wr_ip *a, const struct wr_ip *b);
 
 /* A network: the first `bits` bits of `ip` count. */

@@ -213,15 +213,31 @@ struct wr_listener_conf {
 	uint32_t split_on;                       /* enum wr_split_on */
 	const struct wr_answer *answer;
 	struct wr_rules rules;
+	const struct wr_line_conf *line; /* of the access log */
 	const char *where;
 };
 
 struct wr_logs_conf {
-	const char *to;     /* path, "stderr", "stdout", "syslog", "off" */
-	uint32_t level;     /* enum wr_level; error log */
-	uint32_t format;    /* enum wr_log_format */
-	const char *fields; /* access log; "" is the default set */
-	struct wr_texts skip;
+	const char *to;  /* path, "stderr", "stdout", "syslog", "off" */
+	uint32_t level;  /* enum wr_level */
+	uint32_t format; /* enum wr_log_format */
+};
+
+/* Reasons of ends that can be told apart. */
+#define WR_SKIP_BITS 128
+
+/* A line of the access log. */
+struct wr_line_conf {
+	uint32_t format;       /* enum wr_log_format */
+	uint32_t n_fields;     /* 0: the usual ones */
+	const uint8_t *fields; /* by index, see struct wr_words; in order */
+	/* A bit of each reason that is not logged. */
+	uint64_t skip[WR_SKIP_BITS / 64];
+};
+
+struct wr_access_conf {
+	struct wr_line_conf line;
+	const char *to; /* as of wr_logs_conf */
 };
 
 struct wr_control_conf {
@@ -259,7 +275,8 @@ struct wr_conf {
 	struct {
 		uint32_t interval_ms, warn_ms, limit_ms;
 	} watchdog;
-	struct wr_logs_conf error_log, access_log;
+	struct wr_logs_conf error_log;
+	struct wr_access_conf access_log;
 	struct wr_array control; /* of struct wr_control_conf */
 	struct wr_resolver_conf resolver;
 	uint32_t reload_timeout_ms;
@@ -308,11 +325,18 @@ void wr_gen_put(struct wr_gen **g);
 void wr_gen_on_gone(
     void (*fn)(uint64_t generation, uint32_t place, void *arg), void *arg);
 
+/* What upper floors know and a value may name; NULL at the end of each. */
+struct wr_words {
+	const char *const *fields; /* of a line of the access log */
+	const char *const *ends;   /* why sessions end, by enum wr_end */
+};
+
 /* What the master wants to load. */
 struct wr_load {
 	const char *path;
 	const char *prefix; /* -p: relative paths of built-in defaults */
 	const struct wr_group *const *groups; /* of modules, NULL at the end */
+	struct wr_words words;
 	uint64_t generation;
 	uint32_t place; /* in the window, free everywhere */
 	/* Give cells (and what else lies outside) to a checked value before it

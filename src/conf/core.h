@@ -73,6 +73,8 @@ extern const struct wr_key wr_listener_keys[];
 extern const struct wr_key wr_route_keys[];
 extern const struct wr_key wr_timeout_keys[];
 extern const struct wr_key wr_answer_keys[];
+extern const struct wr_key wr_error_log_keys[], wr_access_log_keys[];
+extern const struct wr_key *const wr_line_keys; /* of struct wr_line_conf */
 
 /* A key of the language that no module supplies yet; or NULL. */
 const char *wr_later(const char *name, unsigned at);
@@ -84,7 +86,7 @@ const char *wr_later(const char *name, unsigned at);
 wr_parse_fn wr_parse_nothing;
 wr_parse_fn wr_parse_user, wr_parse_owner, wr_parse_gid, wr_parse_mode;
 wr_parse_fn wr_parse_timeouts; /* key->min: the level, WR_AT_... */
-wr_parse_fn wr_parse_answer, wr_parse_servers;
+wr_parse_fn wr_parse_answer, wr_parse_servers, wr_parse_listener_log;
 /* Where a time-out may be set. */
 unsigned wr_timeout_at(enum wr_timeout t);
 /* Those that follow another one. */

@@ -189,6 +189,33 @@ timeouts(struct wr_print *p, const struct levels *outer, unsigned at)
 	wr_print_close(p, '}');
 }
 
+/* What it says itself or by defaults; the rest is as at the top. */
+static void
+listener_log(
+    struct wr_print *p, const struct wr_key *k, const struct levels *lv)
+{
+	const struct wr_node *n = winner(lv, k->name, NULL, false);
+	struct levels in = { .n = 0 };
+
+	for (uint32_t i = 0; i < lv->n; i++) {
+		const struct wr_node *m = wr_node_get(lv->v[i], k->name);
+
+		if (m != NULL && m->kind == WR_N_GROUP)
+			push(&in, m);
+	}
+	if (in.n == 0 || is_word(n, "off", "false")) {
+		wr_print_key(p, k, n);
+		return;
+	}
+	wr_print_open(p, k->name, '{');
+	for (k = wr_line_keys; k->name != NULL; k++) {
+		n = winner(&in, k->name, NULL, false);
+		if (n != NULL)
+			wr_print_key(p, k, n);
+	}
+	wr_print_close(p, '}');
+}
+
 static void
 custom(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 {
@@ -199,6 +226,8 @@ custom(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 		return;
 	if (k->parse == wr_parse_timeouts)
 		timeouts(p, lv, (unsigned)k->min);
+	else if (k->parse == wr_parse_listener_log)
+		listener_log(p, k, lv);
 	else if (n == NULL && k->preset[0] == '\0')
 		return;
 	else if (k->parse == wr_parse_servers)

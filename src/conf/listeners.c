@@ -41,7 +41,8 @@ const struct wr_key wr_listener_keys[] = {
 	    .keys = wr_timeout_keys, .parse = wr_parse_timeouts,
 	    .min = WR_AT_LISTENER },
 	{ "access_log", WR_CUSTOM, AT(rules.access_log), "on",
-	    "\"off\": sessions are not logged", .parse = wr_parse_on_off },
+	    "\"off\": sessions are not logged; or how their lines differ",
+	    .keys = &wr_access_log_keys[1], .parse = wr_parse_listener_log },
 	{ 0 },
 };
 
@@ -185,6 +186,7 @@ wr_check_listeners(struct wr_check *c, const struct wr_node *all,
 	wr_check_presets(c, wr_listener_keys, base);
 	base->uid = base->gid = WR_OFF;
 	base->rules.timeouts = conf->timeouts;
+	base->line = &conf->access_log.line;
 	wr_check_not_here(c, defaults, NOT);
 	base->rules.mod = wr_check_object(
 	    c, defaults, wr_listener_keys, base, WR_AT_LISTENER, conf->mod);

@@ -10,19 +10,15 @@
 
 static const char *const BACKENDS[] = { "auto", "io_uring", "epoll", "kqueue",
 	"poll", "select", NULL };
-static const char *const LEVELS[] = { "debug", "info", "notice", "warn",
-	"error", NULL };
-static const char *const FORMATS[] = { "text", "json", NULL };
 static const char *const FAMILIES[] = { "any", "ipv4", "ipv6", NULL };
 static const char *const CONTROL_LEVELS[] = { "user", "operator", "admin",
 	NULL };
 
 static wr_parse_fn parse_workers, parse_pid, parse_backend, parse_connections,
-    parse_to, parse_control_listen;
+    parse_control_listen;
 
 #define EVENTS(field) (offsetof(struct wr_conf, events.field) - AT(events))
 #define WATCH(field)  (offsetof(struct wr_conf, watchdog.field) - AT(watchdog))
-#define LOG(field)    offsetof(struct wr_logs_conf, field)
 #define DNS(field)    offsetof(struct wr_resolver_conf, field)
 #define CONTROL(f)    offsetof(struct wr_control_conf, f)
 
@@ -53,30 +49,6 @@ static const struct wr_key WATCHDOG_KEYS[] = {
 	    "a turn of a worker longer than this is logged", WR_LIVE },
 	{ "limit", WR_TIME, WATCH(limit_ms), "5s",
 	    "a worker silent for longer is replaced", WR_LIVE },
-	{ 0 },
-};
-
-static const struct wr_key ERROR_LOG_KEYS[] = {
-	{ "to", WR_CUSTOM, LOG(to), "stderr",
-	    "a file, \"stderr\", \"stdout\" or \"syslog\"", WR_LIVE,
-	    .parse = parse_to, .path = true },
-	{ "level", WR_CHOICE, LOG(level), "info",
-	    "debug, info, notice, warn or error", WR_LIVE, .choices = LEVELS },
-	{ "format", WR_CHOICE, LOG(format), "text", "text or json", WR_LIVE,
-	    .choices = FORMATS },
-	{ 0 },
-};
-
-static const struct wr_key ACCESS_LOG_KEYS[] = {
-	{ "to", WR_CUSTOM, LOG(to), "stdout",
-	    "a file, \"stdout\", \"stderr\", \"syslog\" or \"off\"", WR_LIVE,
-	    .parse = parse_to, .path = true },
-	{ "format", WR_CHOICE, LOG(format), "text", "text or json", WR_LIVE,
-	    .choices = FORMATS },
-	{ "fields", WR_TEXT, LOG(fields), "", "what a line holds", WR_LIVE,
-	    .later = "logs" },
-	{ "skip", WR_TEXTS, LOG(skip), "",
-	    "reasons of ends that are counted, but not logged", WR_LIVE },
 	{ 0 },
 };
 
@@ -133,9 +105,9 @@ const struct wr_key wr_top_keys[] = {
 	    "workers that hang are noticed and replaced", WR_LIVE,
 	    .keys = WATCHDOG_KEYS },
 	{ "error_log", WR_GROUP, AT(error_log), "", "what weir says", WR_LIVE,
-	    .keys = ERROR_LOG_KEYS, .principal = "to" },
+	    .keys = wr_error_log_keys, .principal = "to" },
 	{ "access_log", WR_GROUP, AT(access_log), "", "one line a session",
-	    WR_LIVE, .keys = ACCESS_LOG_KEYS, .principal = "to" },
+	    WR_LIVE, .keys = wr_access_log_keys, .principal = "to" },
 	{ "resolver", WR_GROUP, AT(resolver), "", "how names become addresses",
 	    WR_LIVE, .keys = RESOLVER_KEYS, .principal = "servers" },
 	{ "reload_timeout", WR_TIME, AT(reload_timeout_ms), "15s",
@@ -252,27 +224,6 @@ parse_backend(struct wr_check *c, const struct wr_key *key,
 	which.choices = BACKENDS;
 	wr_check_value(c, &which, n, &i);
 	*(const char **)field = BACKENDS[i];
-}
-
-/* Files are paths, the rest are words. */
-static void
-parse_to(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
-    void *field)
-{
-	static const char *const WORDS[] = { "stderr", "stdout", "syslog",
-		"off" };
-	struct wr_key path = *key;
-
-	for (size_t i = 0; i < WR_COUNT(WORDS); i++)
-		if (is(n, WORDS[i])) {
-			*(const char **)field = WORDS[i];
-			return;
-		}
-	path.type = WR_PATH;
-	if (is(n, ""))
-		wr_check_wrong(c, key, n, "\"\" is no place to write to");
-	else
-		wr_check_value(c, &path, n, field);
 }
 
 static void

@@ -167,6 +167,7 @@ build(struct wr_master *m, const struct wr_act *a)
 	struct wr_load ld = { .path = m->opts->conf,
 		.prefix = m->opts->prefix,
 		.groups = m->opts->groups,
+		.words = m->opts->words,
 		.generation = a->generation,
 		.place = (uint32_t)place,
 		.settle = settle,

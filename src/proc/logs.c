@@ -67,16 +67,16 @@ open_file(const char *path, const struct wr_conf *c, const char *key,
 }
 
 static int
-open_log(const struct wr_logs_conf *l, const char *key, int *fd,
-    const struct wr_conf *c, struct wr_text *errors)
+open_log(const char *to, const char *key, int *fd, const struct wr_conf *c,
+    struct wr_text *errors)
 {
 	*fd = -1;
-	if (strcmp(l->to, "stderr") == 0)
+	if (strcmp(to, "stderr") == 0)
 		*fd = STDERR_FILENO;
-	else if (strcmp(l->to, "stdout") == 0)
+	else if (strcmp(to, "stdout") == 0)
 		*fd = STDOUT_FILENO;
-	else if (strcmp(l->to, "syslog") != 0 && strcmp(l->to, "off") != 0)
-		*fd = open_file(l->to, c, key, errors);
+	else if (strcmp(to, "syslog") != 0 && strcmp(to, "off") != 0)
+		*fd = open_file(to, c, key, errors);
 	else
 		return 0;
 	return *fd < 0 ? -1 : 0;
@@ -90,12 +90,12 @@ wr_logs_open(struct wr_logs *logs, const struct wr_conf *c, bool daemon,
 	int err = 0;
 
 	(void)memset(logs, 0, sizeof(*logs));
-	err |= open_log(&c->error_log, "error_log", &logs->error_fd, c, errors);
+	err |=
+	    open_log(c->error_log.to, "error_log", &logs->error_fd, c, errors);
 	/* Nobody reads the standard output of a daemon. */
 	logs->access_fd = -1;
 	if (!daemon || strcmp(to, "stdout") != 0)
-		err |= open_log(
-		    &c->access_log, "access_log", &logs->access_fd, c, errors);
+		err |= open_log(to, "access_log", &logs->access_fd, c, errors);
 	(void)snprintf(logs->error, sizeof(logs->error), "%s", c->error_log.to);
 	(void)snprintf(
 	    logs->access, sizeof(logs->access), "%s", c->access_log.to);

@@ -51,6 +51,7 @@ struct wr_options {
 	bool beside;        /* --beside: orphans of another master may live */
 	char **argv;        /* as given, for an upgrade */
 	const struct wr_group *const *groups; /* of modules */
+	struct wr_words words;                /* that a value may name */
 };
 
 /* Where logs go, in the running value. */

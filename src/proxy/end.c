@@ -3,11 +3,17 @@
 #include "proxy/end.h"
 
 #include <assert.h>
+#include <stddef.h>
 
-static const struct {
-	const char *text, *help;
-} ends[WR_ENDS] = {
-#define X(name, text, help) [WR_END_##name] = { text, help },
+const char *const wr_end_texts[] = {
+#define X(name, text, help) [WR_END_##name] = text,
+	WR_END_LIST(X)
+#undef X
+	    [WR_ENDS] = NULL
+};
+
+static const char *const helps[] = {
+#define X(name, text, help) [WR_END_##name] = help,
 	WR_END_LIST(X)
 #undef X
 };
@@ -16,12 +22,12 @@ const char *
 wr_end_text(enum wr_end e)
 {
 	assert(e < WR_ENDS);
-	return ends[e].text;
+	return wr_end_texts[e];
 }
 
 const char *
 wr_end_help(enum wr_end e)
 {
 	assert(e < WR_ENDS);
-	return ends[e].help;
+	return helps[e];
 }

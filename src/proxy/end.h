@@ -109,6 +109,8 @@ enum wr_end {
 	WR_ENDS
 };
 
+/* All of them, in that order, NULL at the end. */
+extern const char *const wr_end_texts[];
 /* "who.phase.why", and one line of explanation. */
 const char *wr_end_text(enum wr_end e);
 const char *wr_end_help(enum wr_end e);

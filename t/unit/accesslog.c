@@ -17,6 +17,7 @@ static struct wr_proxy px;
 static struct wr_session s;
 static char *names[] = { (char[]){ "web" }, (char[]){ "it's \"me\"" } };
 static int fds[2];
+static struct wr_slot slot;
 
 static void
 start(void)
@@ -32,6 +33,8 @@ start(void)
 	px.gen = &f.gen;
 	px.access_fd = fds[1];
 	px.listener_names = px.upstream_names = px.server_names = names;
+	px.slot = &slot;
+	slot.index = 3;
 
 	memset(&s, 0, sizeof(s));
 	s.px = &px;
@@ -103,7 +106,7 @@ json_is_json(void)
 	const char *line;
 
 	start();
-	f.conf.access_log.format = WR_LOG_JSON;
+	f.conf.access_log.line.format = WR_LOG_JSON;
 	m->worker_use(&px, &f.conf);
 	m->on_end(&s);
 	line = written();
@@ -116,26 +119,139 @@ json_is_json(void)
 	finish();
 }
 
+/* By name; as the configuration has them. */
+static void
+choose(struct wr_line_conf *line, const char *const *want)
+{
+	static uint8_t mem[128];
+	static uint32_t used;
+
+	line->fields = mem + used;
+	for (line->n_fields = 0; want[line->n_fields] != NULL;) {
+		uint8_t i = 0;
+
+		while (strcmp(wr_access_fields[i], want[line->n_fields]) != 0)
+			i++;
+		mem[used++] = i;
+		line->n_fields++;
+	}
+}
+
 static void
 fields_can_be_chosen(void)
 {
+	static const char *const some[] = { "end", "total_ms", "client", NULL };
+	static const char *const names_[] = { "server", "upstream", NULL };
+	static const char *const more[] = { "port", "client_ip", "client_port",
+		"worker", NULL };
+
 	start();
-	f.conf.access_log.fields = " end  total_ms nonsense client ";
-	wr_log_level(WR_ERROR + 1);
+	choose(&f.conf.access_log.line, some);
 	m->worker_use(&px, &f.conf);
 	m->on_end(&s);
 	is_str(written(),
 	    "end=client.relay.eof total_ms=1500 client=192.0.2.7:4000\n");
+	f.conf.access_log.line.format = WR_LOG_JSON;
+	m->on_end(&s);
+	is_str(written(), "{\"end\":\"client.relay.eof\",\"total_ms\":1500,"
+			  "\"client\":\"192.0.2.7:4000\"}\n");
+	/* What is no word is quoted. */
+	f.conf.access_log.line.format = WR_LOG_TEXT;
+	choose(&f.conf.access_log.line, names_);
+	m->on_end(&s);
+	is_str(written(), "server=\"it's \\\"me\\\"\" upstream=web\n");
+	choose(&f.conf.access_log.line, more);
+	s.port = 443;
+	m->on_end(&s);
+	is_str(written(), "port=443 client_ip=192.0.2.7 client_port=4000 "
+			  "worker=3\n");
+	finish();
+}
+
+/* Every field there is has a value of one word, and is valid JSON. */
+static void
+all_fields_have_values(void)
+{
+	struct wr_line_conf *line = &f.conf.access_log.line;
+	const char *text;
+	uint32_t n = 0;
+
+	start();
+	choose(line, wr_access_fields);
+	while (wr_access_fields[n] != NULL)
+		n++;
+	ok(n >= 19 && line->n_fields == n);
+	m->worker_use(&px, &f.conf);
+	m->on_end(&s);
+	text = written();
+	for (uint32_t i = 0; i < n; i++) {
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "%s%s=", i > 0 ? " " : "",
+		    wr_access_fields[i]);
+		text = strstr(text, name);
+		ok(text != NULL && text[strlen(name)] > ' ');
+	}
+	line->format = WR_LOG_JSON;
+	m->on_end(&s);
+	text = written();
+	ok(text[0] == '{' && text[strlen(text) - 2] == '}');
+	finish();
+}
+
+/* A listener may have lines of its own; one that is gone, or has none, has
+ * those of the top. */
+static void
+a_listener_has_its_own_line(void)
+{
+	static const char *const top[] = { "end", NULL };
+	static const char *const own[] = { "listener", NULL };
+	static struct wr_line_conf line;
+
+	start();
+	fake_conf_init(&f, 1);
+	choose(&f.conf.access_log.line, top);
+	choose(&line, own);
+	line.skip[WR_END_WEIR_RELAY_IDLE / 64] |=
+	    1ull << WR_END_WEIR_RELAY_IDLE % 64;
+	f.listener.line = &line;
+	f.listener.cell = 1;
+	m->worker_use(&px, &f.conf);
+	m->on_end(&s);
+	is_str(written(), "end=client.relay.eof\n");
+	s.listener_cell = 1;
+	m->on_end(&s);
+	is_str(written(), "listener=\"it's \\\"me\\\"\"\n");
+	s.end = WR_END_WEIR_RELAY_IDLE;
+	m->on_end(&s);
+	is_str(written(), "");
+	/* Gone. */
+	f.conf.n_listeners = 0;
+	m->worker_use(&px, &f.conf);
+	m->on_end(&s);
+	is_str(written(), "end=weir.relay.idle\n");
+	finish();
+}
+
+/* Whatever a name is, it stays one line. */
+static void
+no_name_makes_a_second_line(void)
+{
+	char name[] = "a\nb\x1b[1m", *bad[] = { name };
+
+	start();
+	px.listener_names = bad;
+	m->on_end(&s);
+	is_int(strncmp(written() + 24, " a\\nb\\x1b[1m 192", 16), 0);
 	finish();
 }
 
 static void
 some_lines_are_not_wanted(void)
 {
-	static const char *const skip[] = { "client.relay.eof" };
-
 	start();
-	f.conf.access_log.skip = (struct wr_texts){ skip, 1 };
+	f.conf.access_log.line.skip[WR_END_CLIENT_RELAY_EOF / 64] |=
+	    1ull << WR_END_CLIENT_RELAY_EOF % 64;
 	m->worker_use(&px, &f.conf);
 	m->on_end(&s);
 	is_str(written(), "");
@@ -188,6 +304,9 @@ main(void)
 	a_line_says_who_where_how_much_and_why();
 	json_is_json();
 	fields_can_be_chosen();
+	all_fields_have_values();
+	a_listener_has_its_own_line();
+	no_name_makes_a_second_line();
 	some_lines_are_not_wanted();
 	a_slow_log_loses_lines_and_nothing_else();
 	return tap_done();

@@ -210,7 +210,7 @@ static void
 an_address_survives_in_24_bytes(void)
 {
 	struct wr_ip none = wr_ip_of(NULL, 0);
-	struct wr_addr a = wr_addr_of_ip(&none);
+	struct wr_addr a = wr_addr_of_ip(&none), b;
 	char text[WR_ADDR_TEXT];
 
 	is_int(sizeof(struct wr_ip), 24);
@@ -221,6 +221,13 @@ an_address_survives_in_24_bytes(void)
 	is_str(small("[::ffff:10.0.0.5]:80"), "10.0.0.5:80");
 	is_str(small("unix:/run/x"), "unix:");
 	is_str(wr_ip_text(&none, text, sizeof(text)), "-");
+	is_str(wr_ip_host(&none, text, sizeof(text)), "-");
+	if (wr_addr_parse(&b, WR_STR("10.0.0.5:80"), -1) == 0)
+		none = wr_ip_of(&b.sa, b.len);
+	is_str(wr_ip_host(&none, text, sizeof(text)), "10.0.0.5");
+	if (wr_addr_parse(&b, WR_STR("[2001:db8::1]:80"), -1) == 0)
+		none = wr_ip_of(&b.sa, b.len);
+	is_str(wr_ip_host(&none, text, sizeof(text)), "2001:db8::1");
 	is_int(a.len, 0);
 }
 

@@ -589,6 +589,62 @@ tables_are_complete(void)
 	wr_text_fini(&t);
 }
 
+static void
+lines_of_the_access_log_are_compiled(void)
+{
+	static const char *const FIELDS[] = { "time", "client", "end",
+		"total_ms", NULL };
+	static const char *const ENDS[] = { "-", "client.relay.eof",
+		"weir.relay.idle", NULL };
+	struct wr_load ld = { .groups = GROUPS, .words = { FIELDS, ENDS } };
+	const struct wr_line_conf *top, *line;
+	const char *said;
+	struct wr_gen *g = conf_load(
+	    with_app(
+		"access_log = { fields = \"end, time  client\"; skip = "
+		"\"client.relay.eof\"; };\n"
+		"defaults = { listener = { access_log = \"off\"; }; };\n"
+		"listeners = { a = { listen = \"*:1\"; upstream = \"app\"; };"
+		" b = { listen = \"*:2\"; upstream = \"app\";\n"
+		" access_log = { format = \"json\"; fields = [ \"total_ms\" "
+		"]; }; };"
+		" c = { listen = \"*:3\"; upstream = \"app\"; access_log = "
+		"\"on\"; }; };\n"),
+	    &ld, &said);
+
+	is_str(said, "");
+	ok(g != NULL);
+	top = &g->conf->access_log.line;
+	is_int(top->n_fields, 3);
+	ok(top->fields[0] == 2 && top->fields[1] == 0 && top->fields[2] == 1);
+	is_int(top->skip[0], 2);
+	ok(!g->conf->listeners[0]->rules.access_log);
+	ok(g->conf->listeners[0]->line == top);
+	line = g->conf->listeners[1]->line;
+	ok(g->conf->listeners[1]->rules.access_log);
+	ok(line->n_fields == 1 && line->fields[0] == 3);
+	is_int(line->format, 1);
+	is_int(line->skip[0], 2);
+	ok(g->conf->listeners[2]->rules.access_log);
+	ok(g->conf->listeners[2]->line == top);
+	wr_gen_put(&g);
+
+	g = conf_load(
+	    with_app("access_log = { fields = \"tme end %Tt end\";\n"
+		     "skip = [ \"client.relay.eof\", \"client.relay.eov\" ];"
+		     " };\n"),
+	    &ld, &said);
+	ok(g == NULL);
+	is_str(said,
+	    "t.conf:2: access_log.fields: there is no field \"tme\": did you "
+	    "mean \"time\"?\n"
+	    "t.conf:2: access_log.fields: there is no field \"%Tt\": weir's "
+	    "word is \"total_ms\"\n"
+	    "t.conf:2: access_log.fields: the field \"end\" is named twice\n"
+	    "t.conf:3: access_log.skip: there is no reason "
+	    "\"client.relay.eov\": did you mean \"client.relay.eof\"?\n");
+}
+
 int
 main(void)
 {
@@ -607,6 +663,7 @@ main(void)
 	ten_thousand_are_no_trouble();
 	the_pid_file_is_found_in_a_broken_file();
 	tables_are_complete();
+	lines_of_the_access_log_are_compiled();
 	conf_end();
 	return tap_done();
 }

@@ -17,8 +17,7 @@ fake_conf_empty(struct fake_conf *f)
 	f->gen.conf = &f->conf;
 	f->gen.generation = 1;
 	f->conf.generation = 1;
-	f->conf.access_log.fields = "";
-	f->conf.access_log.format = WR_LOG_TEXT;
+	f->conf.access_log.line.format = WR_LOG_TEXT;
 	memset(&f->conf.timeouts, 0xff, sizeof(f->conf.timeouts));
 }
 
@@ -47,6 +46,7 @@ fake_conf_init(struct fake_conf *f, uint32_t n_servers)
 	f->listener.name = "l";
 	f->listener.rules.mod = f->mod;
 	f->listener.rules.access_log = true;
+	f->listener.line = &f->conf.access_log.line;
 	memset(&f->listener.rules.timeouts, 0xff, sizeof(struct wr_timeouts));
 	f->listener.upstream = &f->upstream;
 	f->listeners[0] = &f->listener;
