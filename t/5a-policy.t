@@ -13,10 +13,12 @@ my ($one, $two, $spare) = map { Weir::Peer->echo } 1 .. 3;
 my @listen = map { Weir::listener() } 1 .. 5;
 my $own = Weir::listener();
 
-# $state: of the first server of each group.
+# $state: of the first server of each group.  $primary: the last of one group
+# is no backup.
 sub conf
 {
-	my ($state, $first, $spread) = @_;
+	my ($state, $first, $spread, $primary) = @_;
+	my $backup = $primary ? 'false' : 'true';
 	my $one_of = $first ? qq({ name = "one"; address = "@{[$one->addr]}";
 	    state = "$state"; },) : '';
 	my $others = qq({ name = "two"; address = "@{[$two->addr]}"; },
@@ -31,7 +33,7 @@ upstreams = {
 	    on_remove = "close"; };
 	late = { servers = ( $one_of $others ); on_remove = "200ms"; };
 	back = { servers = ( $only { name = "spare";
-	    address = "@{[$spare->addr]}"; backup = true; } );
+	    address = "@{[$spare->addr]}"; backup = $backup; } );
 	    on_up = "close_backup"; };
 	own = { servers = "127.0.0.1:@{[$own->sockport]}";
 	    source = [ "127.0.0.8", "127.0.0.9" ]; };
@@ -110,6 +112,12 @@ is($w->reload(conf('up', 1, '0s')), 0, 'the first server is up again');
 ok(!sysread($backup, $none, 100), 'on_up = "close_backup" ends it');
 my $from = session(3);
 $w->until('the session of the primary', sub { active('back', 'one') == 1 });
+is($w->reload(conf('down', 1, '0s', 1)), 0, 'the backup is made a primary');
+my $stays = session(3);
+is(active('back', 'spare'), 1, 'it has a session');
+ok(is_open($stays), 'which stays');
+is($w->reload(conf('up', 1, '0s')), 0, 'and a backup again');
+ok(!sysread($stays, $none, 100), 'they are');
 # Each worker has a turn of its own, so three sessions meet both addresses.
 my %from = map { my $c = $w->connect(4); ($own->accept->peerhost => 1) } 1 .. 3;
 is(join(' ', sort keys %from), '127.0.0.8 127.0.0.9',

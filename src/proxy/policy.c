@@ -164,10 +164,9 @@ close_backups(struct wr_proxy *px, const struct wr_upstream_conf *u)
 	const struct wr_server_conf *sv = wr_servers_first(&px->joined, u);
 	bool close = u->on_up == WR_FATE_CLOSE && has_primary(px, u);
 
+	/* It may have been a backup when its sessions were doomed. */
 	for (; sv != NULL; sv = wr_servers_next(&px->joined, u, sv)) {
-		if (!sv->backup)
-			continue;
-		if (close)
+		if (close && sv->backup)
 			doom(px, sv->cell, 0, WR_END_WEIR_RELAY_BACKUP);
 		else
 			spare(px, sv->cell, WR_END_WEIR_RELAY_BACKUP);
