@@ -296,8 +296,7 @@ abort_next(struct wr_master *m, const struct wr_act *a)
 	if (m->next == NULL)
 		return;
 	wr_listens_abort(m->listens);
-	if (m->up && m->new_logs.error_fd != m->logs.error_fd)
-		wr_logs_close(&m->new_logs);
+	wr_logs_close(&m->new_logs);
 	wr_gen_put(&m->next);
 }
 

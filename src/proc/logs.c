@@ -104,18 +104,6 @@ wr_logs_open(struct wr_logs *logs, const struct wr_conf *c, bool daemon,
 	return err;
 }
 
-int
-wr_logs_change(
-    struct wr_master *m, const struct wr_conf *c, struct wr_text *errors)
-{
-	if (m->up && strcmp(m->logs.error, c->error_log.to) == 0 &&
-	    strcmp(m->logs.access, c->access_log.to) == 0) {
-		m->new_logs = m->logs;
-		return 0;
-	}
-	return wr_logs_open(&m->new_logs, c, m->opts->daemon, errors);
-}
-
 static void
 close_fd(int fd)
 {
@@ -164,12 +152,13 @@ wr_logs_use(struct wr_master *m, struct wr_logs *logs, const struct wr_conf *c)
 	wr_log_flush();
 	wr_log_init(&lc);
 	wr_log_name("master");
-	if (memcmp(&m->logs, logs, sizeof(*logs)) == 0)
-		return;
-	wr_crash_fd(lc.fd >= 0 ? lc.fd : STDERR_FILENO);
-	tell_children(m, logs);
-	if (m->logs.error_fd != m->null_fd)
-		close_fd(m->logs.error_fd);
-	close_fd(m->logs.access_fd);
-	m->logs = *logs;
+	if (memcmp(&m->logs, logs, sizeof(*logs)) != 0) {
+		wr_crash_fd(lc.fd >= 0 ? lc.fd : STDERR_FILENO);
+		tell_children(m, logs);
+		if (m->logs.error_fd != m->null_fd)
+			close_fd(m->logs.error_fd);
+		close_fd(m->logs.access_fd);
+		m->logs = *logs;
+	}
+	logs->error_fd = logs->access_fd = -1;
 }

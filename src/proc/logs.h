@@ -16,12 +16,9 @@ struct wr_master;
  * that cannot be had; nothing is open then. */
 wr_must_check int wr_logs_open(struct wr_logs *logs, const struct wr_conf *c,
     bool daemon, struct wr_text *errors);
-/* The same into m->new_logs, but what is open already is not opened again. */
-wr_must_check int wr_logs_change(
-    struct wr_master *m, const struct wr_conf *c, struct wr_text *errors);
 void wr_logs_close(struct wr_logs *logs);
 /* Write there from now on, in this process and in all children; what was used
- * before is closed. */
+ * before is closed.  The descriptors are taken over: `logs` has none then. */
 void
 wr_logs_use(struct wr_master *m, struct wr_logs *logs, const struct wr_conf *c);
 
