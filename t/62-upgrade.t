@@ -269,6 +269,8 @@ for my $signal ($Weir::SLOW ? 'SEGV' : (), 'KILL', 'STOP') {
 	kill 'QUIT', $pid;
 	$w->logged(qr/the old one serves on/);
 	$w->until('the new one to end', sub { $w->pids('master') == 1 });
+	is(Weir::slurp("$w->{dir}/weir.pid") + 0, $w->{pid},
+	    'QUIT to the new one: the pid file is as before');
 	is(Weir::Load::harvest(Weir::Load::queue($WEB, 20)), '20 ok',
 	    'QUIT to the new one: the old one serves');
 	is(Weir::Load::harvest(Weir::Load::queue("unix:$sockets/web.sock",

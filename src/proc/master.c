@@ -364,7 +364,10 @@ finish(struct wr_master *m)
 	for (int i = 0; i < 100 && wr_loop_stats(m->loop)->socks > 0; i++)
 		wr_loop_turn(m->loop, 10);
 	wr_ask_free(&m->ask);
-	if (m->pid_fd >= 0)
+	/* The elder's goes on being the elder's. */
+	if (m->pid_fd >= 0 && m->elder)
+		(void)close(m->pid_fd);
+	else if (m->pid_fd >= 0)
 		wr_pidfile_remove(m->pid_path, m->pid_fd);
 	wr_listens_free(&m->listens);
 	wr_log_flush();
