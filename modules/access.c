@@ -8,7 +8,7 @@
  */
 #include "base/addr.h"
 #include "modules/modules.h"
-#include "proxy/session.h"
+#include "proxy/core.h"
 
 struct access {
 	struct wr_cidrs allow;
@@ -35,6 +35,7 @@ check(struct wr_session *s, const void *conf)
 	if (!wr_cidrs_have(&a->deny, client) &&
 	    (a->allow.n == 0 || wr_cidrs_have(&a->allow, client)))
 		return WR_NEXT;
+	wr_count(&wr_count_listener(s->px, s->listener_cell)->denied, 1);
 	s->end = WR_END_CLIENT_ACCEPT_DENIED;
 	return WR_DENY;
 }

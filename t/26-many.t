@@ -120,5 +120,10 @@ for my $i (0 .. $#c) {
 }
 is($served, 30 * $MAX, 'a crowd that comes at once is served in turn');
 is($over->status->{listeners}{many}{refused}, 0, 'nobody is turned away');
+my ($full) = grep { $_->{role} eq 'worker' } @{$over->status->{processes}};
+cmp_ok($full->{full}, '>', 0, 'that all sessions were in use is counted');
+my @said = $over->log =~ /(all $MAX sessions are in use)/g;
+cmp_ok(scalar @said, '>', 0, 'and said');
+cmp_ok(scalar @said, '<', 20, 'but not each time');
 $over->stop;
 done_testing();

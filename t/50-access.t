@@ -51,6 +51,12 @@ for my $i (0 .. $#rules) {
 }
 is(scalar(grep { /client\.accept\.denied/ } $w->access($n)), $denied,
     'the log says who was turned away');
+my %count = map { $_ => $w->status->{listeners}{"l$_"}{denied} } 0 .. $#rules;
+for my $i (0 .. $#rules) {
+	my ($name, undef, @want) = @{$rules[$i]};
+
+	is($count{$i}, scalar(grep { !$_ } @want), "$name: and is counted");
+}
 is($who->stats->{accepted}, $n - $denied, 'no server has heard of them');
 $w->stop;
 done_testing();

@@ -78,6 +78,16 @@ is(join(' ', $w->workers), $pid, 'by the same worker');
 close $_ for @old, @new;
 $echo->await(open => 0);
 
+# Who came and who did not get through has a line; and it was said why.
+my $came = sub { $w->status->{listeners}{web}{accepted} };
+is(scalar $w->access($came->()), $came->(), 'all who came have a line');
+like($w->log, qr/accept on \S+: no more for a moment: Too many open files/,
+    'that accepting had to wait is said') unless $early;
+($worker) = grep { $_->{pid} == $pid } @{$w->status->{processes}};
+cmp_ok($worker->{accept_errors}, '>', 0, 'and counted') unless $early;
+cmp_ok(scalar(() = $w->log =~ /no more for a moment/g), '<', 5,
+    'and it is not said each time');
+
 # Enough to accept, none to connect: an error of our own machine.
 limit(next_fd() + 1);
 my $c = $w->connect;

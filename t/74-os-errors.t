@@ -59,6 +59,11 @@ EOT
 	}
 	cmp_ok($good, '>=', $least, "$call gives $error: $good of 40");
 	is(join(' ', $w->workers), $pid, 'the worker lives');
+	# Each of these clients was told of, whatever became of it.
+	my @lines = $w->access(40);
+	is(scalar @lines, 40, 'and has told of every client');
+	my $st = $w->status;
+	is($st->{listeners}{web}{accepted}, 40, 'and counted it');
 	kill 'TERM', $strace;
 	waitpid $strace, 0;
 	is(Weir::chat($w->connect, "end\n", qr/\n/), "end\n",

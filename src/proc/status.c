@@ -51,6 +51,7 @@ static const struct field loop_fields[] = {
 static const struct field listener_fields[] = {
 	FIELD(wr_listener_count, accepted),
 	FIELD(wr_listener_count, refused),
+	FIELD(wr_listener_count, denied),
 	FIELD(wr_listener_count, bytes_in),
 	FIELD(wr_listener_count, bytes_out),
 	FIELD(wr_listener_count, limited),
@@ -171,6 +172,8 @@ process(struct wr_text *t, const struct wr_slot *s, uint32_t slot, uint64_t now)
 	number(t, "sessions_max", wr_load(&s->sessions_max));
 	number(t, "fds", wr_load(&s->fds));
 	number(t, "accepted", wr_load(&s->accepted));
+	number(t, "full", wr_load(&s->full));
+	number(t, "accept_errors", wr_load(&s->accept_errors));
 	ends(t, s->ends);
 	begin(t, "loop", '{');
 	fields(t, &s->loop, loop_fields, WR_COUNT(loop_fields));
@@ -193,13 +196,14 @@ static void
 total(struct wr_text *t, const struct wr_stats *st)
 {
 	uint64_t sum[WR_ENDS] = { 0 }, accepted = 0, sessions = 0, fds = 0;
-	uint64_t late = 0;
+	uint64_t late = 0, full = 0;
 	uint32_t high = wr_load(st->slots_high);
 
 	for (uint32_t n = 0; n <= high; n++) {
 		const struct wr_slot *s = &st->slots[n < high ? n : WR_SLOTS];
 
 		accepted += wr_load(&s->accepted);
+		full += wr_load(&s->full);
 		sessions += wr_load(&s->sessions);
 		fds += wr_load(&s->fds);
 		late += wr_load(&s->late_beats);
@@ -208,6 +212,7 @@ total(struct wr_text *t, const struct wr_stats *st)
 	}
 	begin(t, "total", '{');
 	number(t, "accepted", accepted);
+	number(t, "full", full);
 	number(t, "sessions", sessions);
 	number(t, "fds", fds);
 	number(t, "late_beats", late);

@@ -35,6 +35,9 @@ struct wr_proxy {
 	struct wr_list doors;
 	unsigned hold; /* WR_HOLD_... */
 	struct wr_timer hold_timer;
+	/* Until then it is not said again that clients are turned away, or
+	 * that all sessions are in use. */
+	uint64_t quiet_until_ms, full_until_ms;
 
 	const struct wr_module *const *modules;
 	uint8_t hooks[WR_HOOK_KINDS][WR_MODULES_MAX + 1]; /* ends with

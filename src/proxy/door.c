@@ -16,7 +16,9 @@
 
 /* A door that shuts serves who has come in already, but not for ever. */
 #define WAITING_MS 1000
-#define LOOK_MS    10
+/* That all sessions are in use is said so often at most. */
+#define FULL_MS 10000
+#define LOOK_MS 10
 
 static wr_done_fn on_accept;
 static wr_timer_fn on_error_over, on_look;
@@ -65,6 +67,13 @@ is_tight(const struct wr_door *door)
 	return room < (door->few ? crowds + crowds / 8 : crowds);
 }
 
+static void
+hold_a_while(struct wr_proxy *px)
+{
+	wr_count(&px->slot->accept_errors, 1);
+	wr_doors_hold(px, WR_HOLD_ERROR, true);
+}
+
 /* Accept, stop accepting, or close: as things are. */
 static void
 arm(struct wr_door *door)
@@ -89,7 +98,7 @@ arm(struct wr_door *door)
 		if (err < 0) {
 			errno = -err;
 			wr_error("accept on %s", door->text);
-			wr_doors_hold(px, WR_HOLD_ERROR, true);
+			hold_a_while(px);
 		}
 	}
 }
@@ -163,6 +172,24 @@ is_passing(int err)
 	}
 }
 
+/* From now on clients wait, until somebody leaves. */
+static void
+be_full(struct wr_proxy *px)
+{
+	uint64_t now_ms = wr_loop_now(px->loop);
+
+	if (px->hold & WR_HOLD_FULL)
+		return;
+	wr_count(&px->slot->full, 1);
+	wr_doors_hold(px, WR_HOLD_FULL, true);
+	if (now_ms < px->full_until_ms)
+		return;
+	px->full_until_ms = now_ms + FULL_MS;
+	wr_warnx("all %u sessions are in use: clients wait for one of them to "
+		 "end (events.connections)",
+	    px->sessions_max);
+}
+
 static void
 on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 {
@@ -173,13 +200,13 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	if (d->res >= 0) {
 		wr_session_accept(px, door, d->res, d->peer, d->peer_len);
 		if (px->sessions.used >= px->sessions_max)
-			wr_doors_hold(px, WR_HOLD_FULL, true);
+			be_full(px);
 		else if (!door->shutting && is_tight(door) != door->few)
 			wr_cancel(l, &door->sock.in); /* and start anew */
 	} else if (!is_passing(d->res)) {
 		errno = -d->res;
 		wr_error("accept on %s: no more for a moment", door->text);
-		wr_doors_hold(px, WR_HOLD_ERROR, true);
+		hold_a_while(px);
 	}
 	if (!(d->flags & WR_MORE))
 		arm(door);

@@ -52,6 +52,10 @@
 	    "turned away by `access`")                                         \
 	X(CLIENT_ACCEPT_LIMIT, "client.accept.limit",                          \
 	    "turned away by `limit`")                                          \
+	X(WEIR_ACCEPT_FULL, "weir.accept.full",                                \
+	    "turned away: no session was free for it")                         \
+	X(WEIR_ACCEPT_FAILED, "weir.accept.failed",                            \
+	    "turned away: this machine could not take it in (descriptors)")    \
 	X(CLIENT_ROUTE_EOF, "client.route.eof",                                \
 	    "the client ended before it was routed")                           \
 	X(CLIENT_PREREAD_TIMEOUT, "client.preread.timeout",                    \

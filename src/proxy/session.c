@@ -16,6 +16,8 @@
 #include "proxy/route.h"
 
 #define TO(state) (1u << (state))
+/* That clients are turned away is said so often at most. */
+#define QUIET_MS 1000
 
 static void greet(struct wr_session *s);
 static void route(struct wr_session *s);
@@ -111,13 +113,9 @@ wr_session_age_ms(const struct wr_session *s)
 
 /* -- Beginning ----------------------------------------------------------- */
 
-static struct wr_session *
-new_session(struct wr_proxy *px, const struct wr_door *door)
+static void
+init(struct wr_session *s, struct wr_proxy *px, const struct wr_door *door)
 {
-	struct wr_session *s = wr_pool_get(&px->sessions);
-
-	if (s == NULL)
-		return NULL;
 	memset(s, 0, sizeof(*s));
 	wr_list_init(&s->link);
 	s->px = px;
@@ -131,7 +129,42 @@ new_session(struct wr_proxy *px, const struct wr_door *door)
 	s->relay.start_ms = wr_proxy_now(px);
 	s->relay.end[WR_SERVER].side = WR_SERVER;
 	s->relay.end[WR_SERVER].sock.fd = -1;
-	return s;
+}
+
+/* How many it were, the counters tell. */
+static void
+say_away(const struct wr_session *s)
+{
+	struct wr_proxy *px = s->px;
+	uint64_t now_ms = wr_loop_now(px->loop);
+	const char *name = px->listener_names[s->listener_cell];
+
+	if (now_ms < px->quiet_until_ms)
+		return;
+	px->quiet_until_ms = now_ms + QUIET_MS;
+	wr_errorx("listener %s: clients are turned away: %s",
+	    name != NULL ? name : "?", wr_end_help(s->end));
+}
+
+/* There is no session for it, but it is told of and counted like all that
+ * have had one. */
+static void
+turn_away(struct wr_proxy *px, const struct wr_door *door, int fd,
+    const struct sockaddr *peer, socklen_t peer_len, enum wr_end why)
+{
+	struct wr_session s;
+
+	init(&s, px, door);
+	s.relay.end[WR_CLIENT].sock.fd = fd;
+	if (peer != NULL)
+		s.client_ip = wr_ip_of(peer, peer_len);
+	s.end = (uint8_t)why;
+	wr_count(&wr_count_listener(px, door->cell)->refused, 1);
+	wr_count(&px->slot->ends[why], 1);
+	wr_hooks_end(&s);
+	say_away(&s);
+	wr_gen_put(&s.gen);
+	(void)close(fd);
 }
 
 void
@@ -139,24 +172,28 @@ wr_session_accept(struct wr_proxy *px, const struct wr_door *door, int fd,
     const struct sockaddr *peer, socklen_t peer_len)
 {
 	struct wr_listener_count *n = wr_count_listener(px, door->cell);
-	struct wr_session *s = new_session(px, door);
+	struct wr_session *s = wr_pool_get(&px->sessions);
 
 	wr_count(&n->accepted, 1);
-	if (s == NULL || wr_conn_init(px->loop, &s->relay.end[WR_CLIENT],
-			     WR_CLIENT, fd) < 0) {
-		wr_count(&n->refused, 1);
-		if (s != NULL) {
-			wr_gen_put(&s->gen);
-			wr_pool_put(&px->sessions, s);
-		}
-		(void)close(fd);
+	wr_count(&px->slot->accepted, 1);
+	if (s == NULL) {
+		turn_away(
+		    px, door, fd, peer, peer_len, WR_END_WEIR_ACCEPT_FULL);
+		return;
+	}
+	init(s, px, door);
+	if (wr_conn_init(px->loop, &s->relay.end[WR_CLIENT], WR_CLIENT, fd) <
+	    0) {
+		wr_gen_put(&s->gen);
+		wr_pool_put(&px->sessions, s);
+		turn_away(
+		    px, door, fd, peer, peer_len, WR_END_WEIR_ACCEPT_FAILED);
 		return;
 	}
 	s->open = 1u << WR_CLIENT;
 	if (peer != NULL)
 		s->client_ip = wr_ip_of(peer, peer_len);
 	wr_count(&n->active, 1);
-	wr_count(&px->slot->accepted, 1);
 	wr_store(&px->slot->sessions, px->sessions.used);
 	wr_session_go(s, WR_GREET);
 }

@@ -167,6 +167,8 @@ wr_stats_fold(const struct wr_stats *st, uint32_t slot)
 	wipe_conns(&st->limit_conns[slot]);
 	fold(&base->late_beats, &row->late_beats, 1, 1);
 	fold(&base->accepted, &row->accepted, 1, 1);
+	fold(&base->full, &row->full, 1, 1);
+	fold(&base->accept_errors, &row->accept_errors, 1, 1);
 	fold(base->ends, row->ends, WR_ENDS, WR_ENDS);
 	fold_loop(&base->loop, &row->loop);
 	wr_store(&row->sessions, 0);

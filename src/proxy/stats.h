@@ -52,7 +52,10 @@ enum wr_phase { /* of a process */
 
 /* Counters first (folded into the base), gauges after (dropped). */
 struct wr_listener_count {
-	uint64_t accepted, refused, bytes_in, bytes_out;
+	uint64_t accepted;
+	/* Turned away: for want of a session or a descriptor; by `access`. */
+	uint64_t refused, denied;
+	uint64_t bytes_in, bytes_out;
 	/* Turned away by `limit`; would have been but for its dry_run; let in
 	 * because a table was full. */
 	uint64_t limited, limit_dry, limit_full;
@@ -89,6 +92,8 @@ struct wr_slot {
 	uint64_t sessions; /* gauge */
 	uint64_t fds;      /* gauge */
 	uint64_t accepted;
+	uint64_t full;          /* times that no session was free any more */
+	uint64_t accept_errors; /* times that accepting had to wait a little */
 	uint64_t ends[WR_ENDS];
 	uint64_t joins_seen; /* it acts by this version of wr_roll */
 	struct wr_loop_stats loop;

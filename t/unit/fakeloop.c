@@ -45,7 +45,7 @@ struct wr_loop {
 	void *pressure_arg;
 };
 
-static int next_fd = 1000, socket_err;
+static int next_fd = 1000, socket_err, init_err;
 static struct wr_addr connected;
 static struct fake_heartbeat heartbeat;
 static int stuck_fd = -1, gone_fd = -1;
@@ -150,6 +150,11 @@ start(struct wr_sock *k, struct wr_op *op, enum wr_op_kind kind, wr_done_fn *fn)
 int
 wr_sock_init(struct wr_loop *l, struct wr_sock *k, int fd)
 {
+	int err = init_err;
+
+	init_err = 0;
+	if (err < 0)
+		return err;
 	assert(l->n_socks < WR_COUNT(l->socks));
 	memset(k, 0, sizeof(*k));
 	k->fd = fd;
@@ -584,6 +589,12 @@ void
 fake_fail_socket(int err)
 {
 	socket_err = err;
+}
+
+void
+fake_fail_init(int err)
+{
+	init_err = err;
 }
 
 const struct wr_addr *

@@ -52,6 +52,8 @@ void fake_no_pipes(struct wr_loop *l);
 unsigned fake_pipes(const struct wr_loop *l);
 /* The next socket cannot be had. */
 void fake_fail_socket(int err);
+/* The next socket cannot be taken into the loop. */
+void fake_fail_init(int err);
 /* The address that was last connected to. */
 const struct wr_addr *fake_connected(void);
 /* What was last asked for of a socket's heartbeat. */

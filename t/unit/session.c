@@ -624,6 +624,42 @@ a_full_house_accepts_nobody_until_one_leaves(void)
 	finish();
 }
 
+/* The kernel goes on accepting until it hears that we are full; of those that
+ * are too many even for that, each is told of. */
+static void
+who_gets_no_session_is_told_of(void)
+{
+	const struct wr_slot *slot;
+	uint32_t n = 0;
+
+	begin();
+	start_with(1);
+	slot = &st->slots[0];
+	while (slot->ends[WR_END_WEIR_ACCEPT_FULL] == 0 && n++ < 5000)
+		fake_client(l, &door()->sock.in);
+	ok(n > 1 && n < 5000);
+	is_int(wr_proxy_sessions(px), n - 1);
+	is_int(slot->full, 1);
+	is_int(slot->accepted, n);
+	is_int(st->listeners[0].accepted, n);
+	is_int(st->listeners[0].refused, 1);
+	is_int(st->listeners[0].active, n - 1);
+	ok(logged(" weir.accept.full"));
+	finish();
+
+	begin();
+	start();
+	slot = &st->slots[0];
+	fake_fail_init(-ENOMEM);
+	fake_client(l, &door()->sock.in);
+	is_int(wr_proxy_sessions(px), 0);
+	is_int(slot->ends[WR_END_WEIR_ACCEPT_FAILED], 1);
+	is_int(st->listeners[0].refused, 1);
+	ok(logged(" weir.accept.failed"));
+	ok(is_at(client(), WR_CONNECT));
+	finish();
+}
+
 static void
 without_descriptors_it_waits_a_little(void)
 {
@@ -824,6 +860,7 @@ main(void)
 	full_servers_make_clients_wait();
 	who_still_decides_does_so_by_the_new_one();
 	a_full_house_accepts_nobody_until_one_leaves();
+	who_gets_no_session_is_told_of();
 	without_descriptors_it_waits_a_little();
 	a_door_is_paused_and_resumed();
 	a_shut_door_serves_who_came_before();
