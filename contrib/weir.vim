@@ -12,20 +12,20 @@ syn keyword weirKey access access_log address allow announce backend backlog
 syn keyword weirKey backoff backup balance body budget_min budget_percent
 syn keyword weirKey buffers burst client client_idle connect connections conns
 syn keyword weirKey conns_per_ip control deadline defaults deny drain dry_run
-syn keyword weirKey eject error_log events except expect failures fall fallback
-syn keyword weirKey family fast fields file first_byte for format grace group
-syn keyword weirKey half_close handshake hash_on health heartbeat hold host
-syn keyword weirKey idle include interval label level lifetime limit linger
-syn keyword weirKey listen listener listeners location max_backoff max_conns
-syn keyword weirKey max_for max_percent method misses mode name on on_down
-syn keyword weirKey on_remove on_up owner panic pid port prefix6 preread
-syn keyword weirKey protocol proxy_protocol queue queue_max rate rate_per_ip
-syn keyword weirKey reload_timeout reply resolver retry return rise routes
-syn keyword weirKey secret send server_idle servers servers_max skip slow_start
-syn keyword weirKey source spill split_on spread state status steps timeout
-syn keyword weirKey timeouts to tries ttl ttl_max ttl_min type unsent upstream
-syn keyword weirKey upstreams uri user wait_up warn watchdog weight window
-syn keyword weirKey workers
+syn keyword weirKey eject error_log events except expect expire failures fall
+syn keyword weirKey fallback family fast fields file first_byte for format
+syn keyword weirKey grace group half_close handshake hash_on health heartbeat
+syn keyword weirKey hold host idle include interval label level lifetime limit
+syn keyword weirKey linger listen listener listeners location max_backoff
+syn keyword weirKey max_conns max_for max_percent method misses mode name on
+syn keyword weirKey on_down on_remove on_up owner panic pid port prefix6
+syn keyword weirKey preread protocol proxy_protocol queue queue_max rate
+syn keyword weirKey rate_per_ip reload_timeout reply resolver retry return rise
+syn keyword weirKey routes secret send server_idle servers servers_max size
+syn keyword weirKey skip slow_start source spill split_on spread state status
+syn keyword weirKey steps sticky timeout timeouts to tries ttl ttl_max ttl_min
+syn keyword weirKey type unsent upstream upstreams uri user wait_up warn
+syn keyword weirKey watchdog weight window workers
 
 syn keyword weirBool true false
 syn match weirNumber "\<-\?\d\+\>"

@@ -102,6 +102,18 @@ struct wr_retry_conf {
 	uint32_t on; /* WR_RETRY_... */
 };
 
+/* Clients that are remembered, by which word of theirs. */
+enum wr_sticky_on {
+	WR_STICKY_OFF,
+	WR_STICKY_CLIENT
+};
+
+struct wr_sticky_conf {
+	uint32_t on; /* enum wr_sticky_on */
+	uint32_t expire_ms, size;
+	uint32_t first, buckets; /* in shared memory */
+};
+
 struct wr_upstream_conf {
 	const char *name, *label;
 	struct wr_server_conf *servers; /* in written order */
@@ -116,6 +128,7 @@ struct wr_upstream_conf {
 	uint32_t servers_max;   /* run-time servers */
 	struct wr_addrs source; /* own addresses to connect from */
 	struct wr_retry_conf retry;
+	struct wr_sticky_conf sticky;
 	struct wr_timeouts timeouts;
 	const struct wr_upstream_conf *fallback; /* or NULL */
 	void *const *mod;  /* values of module groups, by group index */

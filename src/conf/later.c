@@ -18,7 +18,6 @@ static const struct {
 	{ "proxy_protocol", WR_AT_LISTENER | WR_AT_UPSTREAM,
 	    "the PROXY protocol" },
 	{ "tls", WR_AT_LISTENER | WR_AT_ROUTE | WR_AT_UPSTREAM, "tls" },
-	{ "sticky", WR_AT_UPSTREAM, "stickiness" },
 	{ "health", WR_AT_UPSTREAM, "active checks" },
 	{ "eject", WR_AT_UPSTREAM, "passive ejection" },
 	{ "sni", WR_AT_ROUTE, "routes by SNI" },

@@ -14,6 +14,22 @@ static const char *const ON_DOWN[] = { "keep", "close", NULL };
 static const char *const ON_UP[] = { "keep", "close_backup", NULL };
 
 static wr_parse_fn parse_fallback, parse_hash_on, parse_on_remove;
+static wr_parse_fn parse_sticky_on;
+
+#define STICKY(field) offsetof(struct wr_sticky_conf, field)
+
+static const struct wr_key sticky_keys[] = {
+	{ "on", WR_CUSTOM, STICKY(on), "off",
+	    "what is remembered: client, the address without port; or off",
+	    .parse = parse_sticky_on },
+	{ "expire", WR_TIME, STICKY(expire_ms), "1h",
+	    "a client is forgotten so long after its last session began",
+	    .min = 1000, .max = 2592000000 },
+	{ "size", WR_INT, STICKY(size), "100000",
+	    "so many clients are remembered, by all workers together", .min = 1,
+	    .max = 5000000 },
+	{ 0 },
+};
 
 const struct wr_key wr_upstream_keys[] = {
 	{ "label", WR_TEXT, AT(label), "", "free text" },
@@ -27,6 +43,9 @@ const struct wr_key wr_upstream_keys[] = {
 	{ "hash_on", WR_CUSTOM, AT(hash_on), "client",
 	    "what is hashed: client, the address without port",
 	    .parse = parse_hash_on },
+	{ "sticky", WR_GROUP, AT(sticky), "",
+	    "a client goes to the server that it went to before", WR_NEW,
+	    .keys = sticky_keys, .principal = "on" },
 	{ "fallback", WR_CUSTOM, AT(fallback), "",
 	    "upstream that is used when no server here is usable",
 	    .parse = parse_fallback },
@@ -59,23 +78,55 @@ const struct wr_key wr_upstream_keys[] = {
 	{ 0 },
 };
 
-/* The others need a look at what the client says. */
+/* What tells clients apart; the others need a look at what they say. */
+static bool
+is_client(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
+    const char *z)
+{
+	if (strcmp(z, "client") == 0)
+		return true;
+	if (strcmp(z, "sni") == 0)
+		wr_check_error(c, n, "\"sni\" is not built yet (tls)");
+	else if (strcmp(z, "host") == 0 || strcmp(z, "path") == 0 ||
+		 strncmp(z, "header:", 7) == 0 || strncmp(z, "cookie:", 7) == 0)
+		wr_check_error(c, n, "\"%s\" is not built yet (http)", z);
+	else
+		wr_check_wrong(c, key, n,
+		    "\"%s\" does not tell clients apart: write \"client\"", z);
+	return false;
+}
+
 static void
 parse_hash_on(struct wr_check *c, const struct wr_key *key,
     const struct wr_node *n, void *field)
 {
 	const char *z = wr_check_text(c, n);
 
-	if (z == NULL)
-		return;
-	*(const char **)field = wr_check_str(c, wr_str_of(z));
-	if (strcmp(z, "sni") == 0)
-		wr_check_error(c, n, "\"sni\" is not built yet (tls)");
-	else if (strcmp(z, "host") == 0 || strcmp(z, "path") == 0 ||
-		 strncmp(z, "header:", 7) == 0 || strncmp(z, "cookie:", 7) == 0)
-		wr_check_error(c, n, "\"%s\" is not built yet (http)", z);
-	else if (strcmp(z, "client") != 0)
-		wr_check_wrong(c, key, n, "\"%s\" cannot be hashed", z);
+	if (z != NULL && is_client(c, key, n, z))
+		*(const char **)field = wr_check_str(c, wr_str_of(z));
+}
+
+static void
+parse_sticky_on(struct wr_check *c, const struct wr_key *key,
+    const struct wr_node *n, void *field)
+{
+	const char *z = wr_check_text(c, n);
+	uint32_t *on = field;
+
+	*on = WR_STICKY_OFF;
+	if (z != NULL && strcmp(z, "off") != 0 && is_client(c, key, n, z))
+		*on = WR_STICKY_CLIENT;
+}
+
+/* A group that is written is meant. */
+static void
+check_sticky(struct wr_check *c, const struct wr_node *n,
+    const struct wr_upstream_conf *u)
+{
+	n = wr_node_get(n, "sticky");
+	if (n != NULL && n->kind == WR_N_GROUP &&
+	    wr_node_get(n, "on") == NULL && u->sticky.on == WR_STICKY_OFF)
+		wr_check_error(c, n, "by what? write on = \"client\" in it");
 }
 
 static void
@@ -213,6 +264,7 @@ one(struct wr_check *c, const struct wr_node *n,
 	u->mod = wr_check_object(
 	    c, n, wr_upstream_keys, u, WR_AT_UPSTREAM, base->mod);
 	c->owner = NULL;
+	check_sticky(c, n, u);
 	if (wr_node_get(n, "servers") == NULL &&
 	    wr_node_get(n, "announce") == NULL)
 		wr_check_error(c, n, "the upstream has no servers");

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "conf/conf.h"
 #include "proc/layout.h"
+#include "proc/tables.h"
 
 #define NONE UINT32_MAX
 
@@ -33,6 +34,7 @@ struct table {
 struct wr_cells {
 	struct wr_shm *shm;
 	struct table t[WR_CELL_KINDS];
+	struct wr_tables *tables;     /* of sticky upstreams */
 	uint64_t run;                 /* the committed generation */
 	bool kept[WR_UPSTREAM_CELLS]; /* has servers; used by sweep */
 };
@@ -138,6 +140,7 @@ cells_free(struct wr_cells *c)
 		free(c->t[k].known);
 		free(c->t[k].chains);
 	}
+	wr_tables_free(&c->tables);
 	free(c);
 }
 
@@ -163,6 +166,12 @@ wr_cells_new(struct wr_shm *m)
 			return NULL;
 		}
 	}
+	c->tables = wr_tables_new(m);
+	if (c->tables == NULL) {
+		cells_free(c);
+		errno = ENOMEM;
+		return NULL;
+	}
 	wr_cells_reload(c);
 	return c;
 }
@@ -170,8 +179,11 @@ wr_cells_new(struct wr_shm *m)
 void
 wr_cells_reload(struct wr_cells *c)
 {
+	uint64_t run = c->run > 0 ? c->run : 1;
+
 	for (int k = 0; k < WR_CELL_KINDS; k++)
-		index_table(&c->t[k], c->run > 0 ? c->run : 1);
+		index_table(&c->t[k], run);
+	wr_tables_reload(c->tables, run);
 }
 
 /* A new name begins with nothing in any slot; nobody writes these rows. */
@@ -263,6 +275,8 @@ wr_cells_settle(struct wr_cells *t, struct wr_conf *c, struct wr_text *errors)
 		if (ln->cell == NONE)
 			err = -ENOSPC;
 	}
+	if (err == 0)
+		err = wr_tables_settle(t->tables, c, errors);
 	if (err < 0)
 		wr_cells_abort(t, c->generation);
 	return err;
@@ -313,12 +327,14 @@ wr_cells_commit(struct wr_cells *t, const struct wr_conf *c)
 				known[i].run = c->generation;
 		}
 	}
+	wr_tables_commit(t->tables, c->generation);
 	t->run = c->generation;
 }
 
 void
 wr_cells_abort(struct wr_cells *c, uint64_t generation)
 {
+	wr_tables_abort(c->tables, generation);
 	for (int k = 0; k < WR_CELL_KINDS; k++) {
 		struct table *t = &c->t[k];
 
@@ -380,6 +396,7 @@ wr_cells_sweep(struct wr_cells *c, uint64_t oldest)
 	static const int order[WR_CELL_KINDS] = { WR_CELL_SERVER,
 		WR_CELL_UPSTREAM, WR_CELL_LISTENER };
 
+	wr_tables_sweep(c->tables, oldest);
 	(void)memset(c->kept, 0, sizeof(c->kept));
 	keep_joined(c);
 	for (int n = 0; n < WR_CELL_KINDS; n++) {

@@ -9,7 +9,7 @@
 #include "proc/shm.h"
 #include "proxy/stats.h"
 
-#define WR_SHM_PARTS 14
+#define WR_SHM_PARTS 16
 
 struct wr_shm_head {
 	uint32_t magic;

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "proc/layout.h"
-#include "proxy/stats.h"
+#include "proxy/sticky.h"
 
 #define MAGIC  0x77656972u /* "weir" */
 #define LAYOUT 1           /* changes when the meaning of a field does */
@@ -35,6 +35,8 @@ enum { /* parts of the region, in their order */
 	ROLL,
 	LIMIT_CONNS,
 	LIMIT_RATES,
+	STICKY,
+	STICKY_BUCKETS,
 	PARTS
 };
 
@@ -60,6 +62,9 @@ static const size_t parts[PARTS][2] = {
 	[ROLL] = { sizeof(struct wr_roll), 1 },
 	[LIMIT_CONNS] = { sizeof(struct wr_limit_conns), WR_SLOTS },
 	[LIMIT_RATES] = { sizeof(struct wr_limit_rates), 1 },
+	[STICKY] = { sizeof(struct wr_sticky_head), 1 },
+	[STICKY_BUCKETS] = { sizeof(struct wr_sticky_bucket),
+	    WR_STICKY_BUCKETS },
 };
 
 _Static_assert(PARTS == WR_SHM_PARTS, "layout.h");
@@ -99,6 +104,8 @@ point(struct wr_shm *m, char *mem)
 	st->roll = (void *)(mem + at[ROLL]);
 	st->limit_conns = (void *)(mem + at[LIMIT_CONNS]);
 	st->limit_rates = (void *)(mem + at[LIMIT_RATES]);
+	st->sticky = (void *)(mem + at[STICKY]);
+	st->sticky_buckets = (void *)(mem + at[STICKY_BUCKETS]);
 	st->slots_high = &m->head->slots_high;
 	st->listeners_high = &m->head->high[WR_CELL_LISTENER];
 	st->upstreams_high = &m->head->high[WR_CELL_UPSTREAM];
@@ -217,6 +224,7 @@ wr_shm_new(void)
 		goto fail;
 	point(m, mem);
 	make_seed(m->stats->limit_rates->seed);
+	make_seed(m->stats->sticky->seed);
 	write_head(m->head, m->bytes);
 	return m;
 fail:

@@ -9,7 +9,7 @@
 #include "proc/master.h"
 #include "proxy/joined.h"
 #include "proxy/server.h"
-#include "proxy/stats.h"
+#include "proxy/sticky.h"
 
 struct field {
 	const char *name;
@@ -67,6 +67,9 @@ static const struct field upstream_fields[] = {
 	FIELD(wr_upstream_count, queued),
 	FIELD(wr_upstream_count, queue_full),
 	FIELD(wr_upstream_count, waiting),
+	FIELD(wr_upstream_count, sticky_hits),
+	FIELD(wr_upstream_count, sticky_misses),
+	FIELD(wr_upstream_count, sticky_evicted),
 };
 
 static const struct field server_fields[] = {
@@ -280,9 +283,12 @@ upstreams(struct wr_text *t, const struct wr_stats *st, const struct wr_conf *c,
 		const struct wr_upstream_conf *u = c->upstreams[i];
 		struct wr_upstream_count n = wr_stats_upstream_sum(st, u->cell);
 		const struct wr_server_conf *sv = wr_servers_first(&j, u);
+		struct wr_sticky_table sticky =
+		    wr_sticky_table_of(st, &u->sticky, now_ms);
 
 		begin(t, u->name, '{');
 		fields(t, &n, upstream_fields, WR_COUNT(upstream_fields));
+		number(t, "sticky_used", wr_sticky_used(&sticky));
 		number(t, "panics", wr_load(&st->group_states[u->cell].panics));
 		begin(t, "servers", '{');
 		for (; sv != NULL; sv = wr_servers_next(&j, u, sv))

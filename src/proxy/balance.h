@@ -24,8 +24,8 @@ struct wr_pick {
 	const struct wr_upstream_conf *u;
 	struct wr_session *s; /* who asks; NULL: nobody in particular */
 	uint64_t tried, now_ms;
-	bool backup; /* the kind that is looked at */
-	bool panic;  /* that a server is ejected does not matter */
+	bool backup;      /* the kind that is looked at */
+	unsigned despite; /* WR_DESPITE_... */
 	/* Why some did not fit. */
 	bool full, was_tried, ejected;
 };

@@ -152,7 +152,7 @@ has_primary(const struct wr_proxy *px, const struct wr_upstream_conf *u)
 
 	for (; sv != NULL; sv = wr_servers_next(&px->joined, u, sv)) {
 		if (!sv->backup && wr_server_fit(px->stats, sv,
-				       wr_loop_now(px->loop), false) == WR_FIT)
+				       wr_loop_now(px->loop), 0) == WR_FIT)
 			return true;
 	}
 	return false;

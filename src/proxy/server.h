@@ -51,22 +51,29 @@ wr_server_try(struct wr_server_state *x, uint64_t now_ms, uint64_t until_ms)
 		   false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
-/* `panic`: that a server is ejected does not matter. */
+/* What does not matter for a session. */
+#define WR_DESPITE_EJECTED 1u /* there is nothing better */
+#define WR_DESPITE_DRAIN   2u /* it has been there before */
+
 static inline enum wr_fit
 wr_server_fit(const struct wr_stats *st, const struct wr_server_conf *sv,
-    uint64_t now_ms, bool panic)
+    uint64_t now_ms, unsigned despite)
 {
 	const struct wr_server_state *x = &st->states[sv->cell];
-	uint32_t health = wr_load(&x->health);
+	uint32_t health = wr_load(&x->health), want = wr_load(&x->want);
 	enum wr_ejected e;
 
-	if (sv->want != WR_WANT_UP || sv->weight == 0 ||
-	    wr_load(&x->want) != WR_WANT_UP || health == WR_HEALTH_DOWN)
+	if (sv->want == WR_WANT_DOWN || want == WR_WANT_DOWN ||
+	    health == WR_HEALTH_DOWN)
+		return WR_FIT_NOT;
+	if ((despite & WR_DESPITE_DRAIN) == 0 &&
+	    (sv->want != WR_WANT_UP || want != WR_WANT_UP || sv->weight == 0))
 		return WR_FIT_NOT;
 	/* A name: its addresses are servers of their own, once there are. */
 	if (sv->addr.len == 0)
 		return health == WR_HEALTH_UP ? WR_FIT_NOT : WR_FIT_WAIT;
-	e = panic ? WR_EJECT_NOT : wr_server_ejected(x, now_ms);
+	e = despite & WR_DESPITE_EJECTED ? WR_EJECT_NOT
+					 : wr_server_ejected(x, now_ms);
 	if (e == WR_EJECT_OUT || e == WR_EJECT_TRIED)
 		return WR_FIT_EJECTED;
 	if (health == WR_HEALTH_CHECKING)

@@ -106,11 +106,12 @@ void
 wr_stats_wipe_server(const struct wr_stats *st, uint32_t cell)
 {
 	uint32_t high = wr_load(st->slots_high);
+	uint32_t life = wr_load(&st->states[cell].life) + 1;
 
 	for (uint32_t i = 0; i < high; i++)
 		*wr_stats_server(st, i, cell) = (struct wr_server_count){ 0 };
 	*wr_stats_server(st, WR_SLOTS, cell) = (struct wr_server_count){ 0 };
-	st->states[cell] = (struct wr_server_state){ 0 };
+	st->states[cell] = (struct wr_server_state){ .life = life };
 }
 
 static void

@@ -64,6 +64,9 @@ struct wr_listener_count {
 
 struct wr_upstream_count {
 	uint64_t picks, retries, no_server, queued, queue_full;
+	/* Sessions that went where their client had been before; where the
+	 * balancer sent them; clients that were forgotten for others. */
+	uint64_t sticky_hits, sticky_misses, sticky_evicted;
 	uint64_t waiting;   /* gauge */
 	uint64_t oldest_ms; /* gauge: since when the oldest waits */
 };
@@ -122,6 +125,7 @@ struct wr_server_state {
 	/* Ejections that are not forgiven yet, and how long the last is. */
 	uint32_t eject_times, eject_ms;
 	uint32_t eject_cause; /* enum wr_news */
+	uint32_t life;        /* other for each server that has the cell */
 	/* By control: what is checked (a hash), how often it was, what came
 	 * of it, how many of the last results in a row contradict `health`. */
 	uint64_t check, checks, check_failures;
@@ -207,6 +211,9 @@ struct wr_limit_rates {
 	} v[WR_LIMIT_RATES];
 };
 
+struct wr_sticky_head;
+struct wr_sticky_bucket;
+
 enum wr_health {
 	WR_HEALTH_NONE,
 	WR_HEALTH_CHECKING,
@@ -230,6 +237,8 @@ struct wr_stats {
 	struct wr_roll *roll;
 	struct wr_limit_conns *limit_conns; /* by slot */
 	struct wr_limit_rates *limit_rates;
+	struct wr_sticky_head *sticky; /* see proxy/sticky.h */
+	struct wr_sticky_bucket *sticky_buckets;
 	/* Those below were ever used. */
 	uint32_t *slots_high;
 	uint32_t *listeners_high, *upstreams_high, *servers_high;

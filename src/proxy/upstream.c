@@ -10,6 +10,7 @@
 #include "proxy/core.h"
 #include "proxy/server.h"
 #include "proxy/session.h"
+#include "proxy/sticky.h"
 
 /* So many groups may stand in for one another before we believe in a ring. */
 #define FALLBACKS 8
@@ -96,7 +97,7 @@ wr_pick_fits(struct wr_pick *k, const struct wr_server_conf *sv)
 
 	if (sv->backup != k->backup)
 		return false;
-	fit = wr_server_fit(k->px->stats, sv, k->now_ms, k->panic);
+	fit = wr_server_fit(k->px->stats, sv, k->now_ms, k->despite);
 	if (fit == WR_FIT && !has_place(k, sv))
 		fit = WR_FIT_WAIT;
 	if (fit == WR_FIT_EJECTED)
@@ -120,20 +121,42 @@ look_at(struct wr_pick *k, const struct wr_pick *like, bool backup)
 	return wr_balancers[k->u->balance]->pick(k);
 }
 
+/* The client goes where it was before; a backup that sessions are to leave
+ * is none of those in whose place it stands. */
+static bool
+comes_back(const struct wr_sticky *y, const struct wr_pick *k, bool instead)
+{
+	if (!wr_sticky_fits(y, k) ||
+	    (y->server->backup && !instead && k->u->on_up == WR_FATE_CLOSE))
+		return false;
+	wr_sticky_hit(k);
+	return true;
+}
+
 /* A full primary is worth waiting for; one that was tried is not. */
 static enum wr_picked
 choose(const struct wr_pick *like, const struct wr_server_conf **sv)
 {
 	struct wr_pick primary, backup;
+	struct wr_sticky y;
 
+	wr_sticky_look(&y, like);
+	*sv = y.server;
+	if (comes_back(&y, like, false))
+		return WR_PICKED;
 	*sv = look_at(&primary, like, false);
-	if (*sv != NULL)
-		return WR_PICKED;
-	if (primary.full)
+	if (*sv == NULL && primary.full)
 		return WR_PICK_FULL;
-	*sv = look_at(&backup, like, true);
-	if (*sv != NULL)
+	if (*sv == NULL) {
+		*sv = y.server;
+		if (comes_back(&y, like, true))
+			return WR_PICKED;
+		*sv = look_at(&backup, like, true);
+	}
+	if (*sv != NULL) {
+		*sv = wr_sticky_choose(&y, like, *sv);
 		return WR_PICKED;
+	}
 	if (primary.was_tried || backup.was_tried)
 		return WR_PICK_TRIED;
 	if (backup.full)
@@ -150,11 +173,11 @@ panic(struct wr_pick *like, const struct wr_upstream_conf *first,
 	like->u = first;
 	for (int i = 0; like->u != NULL && i < FALLBACKS;
 	     i++, like->u = like->u->fallback) {
-		like->panic = false;
+		like->despite = 0;
 		if (choose(like, sv) != WR_PICK_EJECTED ||
 		    !wr_hooks_none(like->px, like->u))
 			continue;
-		like->panic = true;
+		like->despite = WR_DESPITE_EJECTED;
 		return choose(like, sv);
 	}
 	return WR_PICK_NONE;

@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 
 #include "base/log.h"
+#include "proxy/sticky.h"
 
 void
 fake_conf_empty(struct fake_conf *f)
@@ -105,6 +106,9 @@ fake_shared(void)
 	st.roll = zeros(1, sizeof(*st.roll));
 	st.limit_conns = zeros(WR_SLOTS, sizeof(*st.limit_conns));
 	st.limit_rates = zeros(1, sizeof(*st.limit_rates));
+	st.sticky = zeros(1, sizeof(*st.sticky));
+	st.sticky_buckets =
+	    zeros(WR_STICKY_BUCKETS, sizeof(*st.sticky_buckets));
 	st.slots_high = st.listeners_high = st.upstreams_high =
 	    st.servers_high = &high;
 	st.wake = wake;

@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "conf/conf.h"
 #include "proc/cells.h"
 #include "proc/layout.h"
-#include "proxy/stats.h"
+#include "proxy/sticky.h"
 #include "t/unit/tap.h"
 
 static struct wr_shm *m;
@@ -214,6 +215,115 @@ the_file_rules_when_it_changed(struct wr_cells *t)
 	ok(st->version != version);
 }
 
+/* Generation `g`, with a table for so many clients, or without. */
+static struct wr_conf
+sticky(struct wr_cells *t, uint64_t g, uint32_t size)
+{
+	struct wr_conf c = conf(g, (const char *[]){ "b", NULL });
+
+	app.sticky = (struct wr_sticky_conf){ .on = size > 0 ? WR_STICKY_CLIENT
+							     : WR_STICKY_OFF,
+		.expire_ms = 3600000,
+		.size = size };
+	settle(t, &c);
+	return c;
+}
+
+static struct wr_sticky_table
+table(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return wr_sticky_table_of(
+	    m->stats, &app.sticky, (uint64_t)ts.tv_sec * 1000);
+}
+
+static uint32_t
+put(uint64_t key, uint32_t id)
+{
+	struct wr_sticky_table x = table();
+	bool evicted;
+
+	return wr_sticky_put(&x, key, WR_STICKY_NOBODY, id, &evicted);
+}
+
+static uint32_t
+got(uint64_t key)
+{
+	struct wr_sticky_table x = table();
+
+	return wr_sticky_get(&x, key);
+}
+
+static void
+what_is_remembered_is_kept_over_reloads(struct wr_cells *t)
+{
+	const uint64_t key = UINT64_C(0x1234567800000001);
+	struct wr_conf c = sticky(t, 10, 1000);
+	uint32_t first = app.sticky.first;
+
+	ok(m->stats->sticky->seed[0] != 0 || m->stats->sticky->seed[1] != 0);
+	wr_cells_commit(t, &c);
+	is_int(app.sticky.buckets, wr_sticky_buckets(1000));
+	is_int(put(key, 5), 5);
+	c = sticky(t, 11, 1000);
+	wr_cells_commit(t, &c);
+	wr_cells_sweep(t, 11);
+	is_int(app.sticky.first, first);
+	is_int(got(key), 5);
+	/* Of another size, it is another table that knows the same. */
+	c = sticky(t, 12, 5000);
+	ok(app.sticky.first != first);
+	is_int(got(key), 5);
+	is_int(put(key + 1, 6), 6);
+	wr_cells_abort(t, 12);
+	is_int(wr_sticky_used(&(struct wr_sticky_table){ .v = table().v,
+		   .n = table().n,
+		   .now_s = table().now_s,
+		   .expire_s = 3600 }),
+	    0);
+	c = sticky(t, 13, 5000);
+	wr_cells_commit(t, &c);
+	is_int(got(key), 5);
+	is_int(got(key + 1), WR_STICKY_NOBODY);
+	is_int(put(key + 2, 7), 7);
+	/* Back, while a process may still look at the first one. */
+	wr_cells_sweep(t, 11);
+	c = sticky(t, 14, 1000);
+	wr_cells_commit(t, &c);
+	is_int(app.sticky.first, first);
+	is_int(got(key + 2), 7);
+	/* Not wanted any more: gone when nobody looks at it. */
+	c = sticky(t, 15, 0);
+	wr_cells_commit(t, &c);
+	wr_cells_sweep(t, 15);
+	c = sticky(t, 16, 1000);
+	wr_cells_commit(t, &c);
+	is_int(got(key), WR_STICKY_NOBODY);
+	wr_cells_sweep(t, 16);
+	is_int(put(key, 5), 5);
+}
+
+static void
+a_full_table_of_tables_refuses(struct wr_cells *t)
+{
+	struct wr_conf c = conf(20, (const char *[]){ "b", NULL });
+	struct wr_sticky_extent *v = m->stats->sticky->v;
+	struct wr_text errors = { 0 };
+
+	v[9] = (struct wr_sticky_extent){ 1, 77, 400000, 400000 };
+	wr_cells_reload(t);
+	app.sticky.size = 5000000;
+	is_int(wr_cells_settle(t, &c, &errors), -ENOSPC);
+	is_str(errors.p,
+	    "weir.conf:1: sticky.size = 5000000 finds no place in shared "
+	    "memory, which has room for 11184800 clients in 1024 upstreams\n");
+	wr_text_fini(&errors);
+	v[9].used = 0;
+	app.sticky.size = 1000;
+}
+
 static void
 a_full_region_refuses_and_names_it(struct wr_cells *t)
 {
@@ -250,6 +360,12 @@ a_new_binary_finds_the_names(struct wr_cells *t)
 	is_int(wr_shm_start_ms(other), wr_shm_start_ms(m));
 	names = wr_cells_new(other);
 	ok(names != NULL);
+	{
+		struct wr_conf c = conf(21, (const char *[]){ "b", NULL });
+
+		settle(names, &c);
+		is_int(got(UINT64_C(0x1234567800000001)), 5);
+	}
 	is_int(wr_cells_find(names, WR_CELL_SERVER, app.cell, "b"),
 	    server(t, "b"));
 	is_int(wr_cells_find(names, WR_CELL_LISTENER, 0, "edge"), edge.cell);
@@ -278,6 +394,8 @@ main(void)
 	names_keep_their_cells(t);
 	a_cell_is_reused_when_the_last_session_is_over(t);
 	the_file_rules_when_it_changed(t);
+	what_is_remembered_is_kept_over_reloads(t);
+	a_full_table_of_tables_refuses(t);
 	a_full_region_refuses_and_names_it(t);
 	a_new_binary_finds_the_names(t);
 	return tap_done();
