@@ -476,6 +476,7 @@ wr_loop_turn(struct wr_loop *l, int wait_ms)
 	l->stats->turns++;
 	l->be->turn(l, wait_time(l, wait_ms));
 	read_clock(l);
+	wr_blocks_trim(l);
 	for (int round = 0; round < ROUNDS; round++) {
 		run_ready(l);
 		if (round == 0)

@@ -59,6 +59,8 @@ struct wr_block {
 	uint32_t held; /* of them: by a kernel that waits for bytes */
 	uint16_t id;
 	bool heap;
+	uint8_t
+	    warm; /* 2: in use since the last trim; 1: before; 0: no pages */
 };
 
 struct wr_blocks {
@@ -68,7 +70,9 @@ struct wr_blocks {
 	struct wr_block *cur;  /* wr_room_get() carves from it; or NULL */
 	uint32_t n, n_free, block_size;
 	uint64_t spill_max;
+	uint64_t trimmed_ms;
 	bool came_home; /* since the last refill */
+	bool unread; /* a kernel wrote to what it holds, and we do not know */
 };
 
 /* Room for the pieces of a gathered send; msg and iov must stay put until
@@ -250,6 +254,9 @@ int wr_tx_send(struct wr_loop *l, struct wr_sock *k, uint32_t *asked);
 void wr_tx_spill(struct wr_loop *l, struct wr_tx *tx);
 /* Somebody waits for a block, and none is free. */
 bool wr_blocks_pressed(const struct wr_loop *l);
+/* Give the pages of blocks back that nobody used for a second or two.  Only
+ * between the completions of a turn and what follows from them. */
+void wr_blocks_trim(struct wr_loop *l);
 /* Who was given room may have left some of it: is it for those who wait? */
 void wr_blocks_offer(struct wr_loop *l);
 

@@ -17,6 +17,11 @@
 /* Slices of one block start on lines of their own. */
 #define LINE 64u
 
+/* How often unused blocks are looked for, and how many may go at once: each
+ * takes some microseconds. */
+#define TRIM_MS  1000u
+#define TRIM_MAX 64u
+
 /* A remainder this small is not worth keeping a block for. */
 #define SMALL 4096u
 
@@ -106,6 +111,7 @@ block_ref(struct wr_loop *l, struct wr_block *b)
 {
 	if (b->refs++ == b->held)
 		l->stats->buffers_used++;
+	b->warm = 2;
 }
 
 void
@@ -122,6 +128,7 @@ wr_block_unhold(struct wr_loop *l, struct wr_block *b)
 	assert(b->held > 0);
 	if (b->held-- == b->refs)
 		l->stats->buffers_used++;
+	b->warm = 2;
 }
 
 struct wr_block *
@@ -412,6 +419,34 @@ wr_blocks_offer(struct wr_loop *l)
 	if (l->stalled.head != NULL &&
 	    (p->n_free > 0 || (p->cur != NULL && p->cur->used < p->cur->size)))
 		p->came_home = true;
+}
+
+/*
+ * A burst must not cost its memory for ever.  What a kernel holds may go too,
+ * if all that it wrote there is known: it writes only while we call it.
+ */
+void
+wr_blocks_trim(struct wr_loop *l)
+{
+	struct wr_blocks *p = &l->blocks;
+	unsigned given = 0;
+
+	if (l->now_ms - p->trimmed_ms < TRIM_MS)
+		return;
+	p->trimmed_ms = l->now_ms;
+	for (uint32_t i = 0; i < p->n && given < TRIM_MAX; i++) {
+		struct wr_block *b = &p->v[i];
+
+		if (b->warm == 2) {
+			b->warm = 1;
+		} else if (b->warm == 1 &&
+			   b->refs == (p->unread ? 0 : b->held)) {
+			(void)madvise(b->mem, b->size, MADV_DONTNEED);
+			b->warm = 0;
+			given++;
+		}
+	}
+	l->stats->syscalls += given;
 }
 
 bool

@@ -433,6 +433,8 @@ uring_turn(struct wr_loop *l, int64_t wait_us)
 	assert(rc >= 0 || rc == -ETIME || rc == -EINTR || rc == -EAGAIN ||
 	       rc == -EBUSY || rc == -ENOMEM);
 	reap(l, u);
+	l->blocks.unread =
+	    (*u->ring.ring.sq.kflags & IORING_SQ_CQ_OVERFLOW) != 0;
 	for (int i = 0; i < WR_BUFS_KINDS; i++)
 		wr_bufs_adapt(&u->bufs[i]);
 	/* A buffer may be there although none came home: who was to take it

@@ -213,6 +213,53 @@ remainders_leave_the_pool(void)
 	pool_free(l);
 }
 
+/* A second or two later. */
+static void
+time_goes_by(struct wr_loop *l)
+{
+	for (int i = 0; i < 2; i++) {
+		l->now_ms += 1000;
+		wr_blocks_trim(l);
+	}
+}
+
+static void
+what_a_burst_took_goes_back(void)
+{
+	struct wr_loop *l = pool(0, 0);
+	struct wr_block *used = wr_block_get(l), *home = wr_block_get(l),
+			*held = wr_block_get(l);
+
+	wr_block_hold(l, held);
+	used->mem[7] = home->mem[7] = held->mem[7] = 'x';
+	wr_block_put(l, home);
+	l->now_ms += 1000;
+	wr_blocks_trim(l);
+	is_int(home->mem[7], 'x'); /* it may be needed in a moment */
+	l->now_ms += 999;
+	wr_blocks_trim(l);
+	is_int(home->mem[7], 'x');
+	l->blocks.unread = true;
+	l->now_ms += 1;
+	wr_blocks_trim(l);
+	is_int(home->mem[7], 0);
+	is_int(held->mem[7], 'x'); /* nobody knows what is in it */
+	l->blocks.unread = false;
+	time_goes_by(l);
+	is_int(held->mem[7], 0);
+	is_int(used->mem[7], 'x');
+	/* What came into it now is young again. */
+	held->mem[7] = 'y';
+	wr_block_unhold(l, held);
+	time_goes_by(l);
+	is_int(held->mem[7], 'y');
+	wr_block_put(l, held);
+	wr_block_put(l, used);
+	time_goes_by(l);
+	is_int(used->mem[7], 0);
+	pool_free(l);
+}
+
 int
 main(void)
 {
@@ -221,5 +268,6 @@ main(void)
 	all_are_out();
 	sends_advance_slice_by_slice();
 	remainders_leave_the_pool();
+	what_a_burst_took_goes_back();
 	return tap_done();
 }
