@@ -360,6 +360,19 @@ wr_relay_stalled_ms(const struct wr_loop *l, const struct wr_conn *c)
 	return wr_conn_owed(c) ? now - stalled_since(c, now) : 0;
 }
 
+/*
+ * Since when a side that could speak has said nothing.  While what it said
+ * before waits for the other end, nobody listens to it: it is not silent, the
+ * other one is slow.
+ */
+static uint32_t
+silent_since(struct wr_conn *c, uint32_t now)
+{
+	const struct wr_conn *to = other(c);
+
+	return wr_conn_owed(to) ? now : later(now, c->in_ms, to->out_ms);
+}
+
 static void
 consider_side(struct wr_relay *r, struct wr_conn *c, struct first *f)
 {
@@ -378,8 +391,8 @@ consider_side(struct wr_relay *r, struct wr_conn *c, struct first *f)
 		    stalls[c->side]);
 	}
 	if (!c->over)
-		consider(
-		    f, c->in_ms, r->limits.side_idle[c->side], idles[c->side]);
+		consider(f, silent_since(c, f->now),
+		    r->limits.side_idle[c->side], idles[c->side]);
 }
 
 /* When a byte last moved. */

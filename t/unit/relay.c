@@ -229,6 +229,39 @@ each_side_may_have_its_own_patience(void)
 	}
 }
 
+/* Whom nobody reads, because the other one is slow, is not silent. */
+static void
+who_is_not_read_is_not_idle(void)
+{
+	for (int side = 0; side < 2; side++) {
+		struct wr_sock *c = &r.end[side].sock, *to = &r.end[!side].sock;
+
+		begin();
+		r.limits.side_idle[side] = 500;
+		wr_relay_start(l, &r, on_news);
+		fake_pass(l, 400);
+		fake_bytes(l, &c->in, zeros, 1000, 0);
+		fake_pass(l, 3000);
+		is_int(ended, 0);
+		fake_take(l, &to->out, 999);
+		fake_pass(l, 3100);
+		is_int(ended, 0);
+		/* It is read again from now on. */
+		fake_take(l, &to->out, 1);
+		ends_after(500, side == WR_CLIENT ? WR_END_CLIENT_RELAY_IDLE
+						  : WR_END_SERVER_RELAY_IDLE);
+
+		/* The slow one is to blame, if it is too slow. */
+		begin();
+		r.limits.side_idle[side] = 500;
+		r.limits.send = 800;
+		wr_relay_start(l, &r, on_news);
+		fake_bytes(l, &c->in, zeros, 1000, 0);
+		ends_after(800, side == WR_CLIENT ? WR_END_SERVER_RELAY_SEND
+						  : WR_END_CLIENT_RELAY_SEND);
+	}
+}
+
 static void
 a_reader_that_takes_nothing_is_given_up(void)
 {
@@ -622,6 +655,7 @@ main(void)
 	a_send_that_fails_after_the_answer_ended();
 	idle_is_no_byte_either_way();
 	each_side_may_have_its_own_patience();
+	who_is_not_read_is_not_idle();
 	a_reader_that_takes_nothing_is_given_up();
 	a_reader_that_takes_a_little_is_not();
 	half_closed_sessions_have_a_time_of_their_own();
