@@ -177,7 +177,7 @@ timeouts(struct wr_print *p, const struct levels *outer, unsigned at)
 		bool both = (where & WR_AT_UPSTREAM) != 0 &&
 			    (where & WR_AT_LISTENER) != 0;
 
-		if ((where & at) == 0)
+		if ((where & at) == 0 || k->later != NULL)
 			continue;
 		n = winner(&lv, k->name, NULL, false);
 		p->comment = both && at != WR_AT_TOP &&

@@ -10,11 +10,12 @@
 const struct wr_key wr_timeout_keys[] = {
 	{ "proxy_protocol", WR_TIME, MS(WR_T_PROXY_PROTOCOL), "5s",
 	    "from accepting a client until its PROXY header is complete",
-	    .min = 1 },
+	    .min = 1, .later = "the PROXY protocol" },
 	{ "preread", WR_TIME, MS(WR_T_PREREAD), "5s",
 	    "until there are enough bytes to choose a route", .min = 1 },
 	{ "handshake", WR_TIME, MS(WR_T_HANDSHAKE), "10s",
-	    "TLS with the client; TLS with the server", .min = 1 },
+	    "TLS with the client; TLS with the server", .min = 1,
+	    .later = "tls" },
 	{ "connect", WR_TIME, MS(WR_T_CONNECT), "3s",
 	    "one attempt to connect to a server", .min = 1 },
 	{ "queue", WR_TIME, MS(WR_T_QUEUE), "5s",
@@ -146,6 +147,11 @@ one(struct wr_check *c, const struct wr_node *n, unsigned at,
 		}
 		if (n->bad)
 			return;
+		if (wr_timeout_keys[i].later != NULL) {
+			wr_check_error(c, n, "not built yet (%s)",
+			    wr_timeout_keys[i].later);
+			return;
+		}
 		wr_check_value(c, &wr_timeout_keys[i], n, &t->ms[i]);
 		if (at != WR_AT_TOP)
 			t->written |= 1u << i;
