@@ -37,6 +37,7 @@ check(struct wr_session *s, const void *conf)
 		return WR_NEXT;
 	wr_count(&wr_count_listener(s->px, s->listener_cell)->denied, 1);
 	s->end = WR_END_CLIENT_ACCEPT_DENIED;
+	s->answer = NULL;
 	return WR_DENY;
 }
 

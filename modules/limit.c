@@ -7,6 +7,10 @@
  * Counted for each listener, over all workers.  An IPv6 client is known by the
  * first `prefix6` bits of its address; `except` names networks that are not
  * limited and not counted.  With `dry_run` nobody is turned away.
+ *
+ * A route that writes it has counters of its own, in the place of its
+ * listener's; so has the listener for those that are routed elsewhere, and
+ * nobody is looked at before it is routed.
  */
 #include "modules/limit.h"
 
@@ -170,6 +174,7 @@ struct limit {
 	const char *reply;
 	bool dry_run;
 	const struct wr_answer *answer; /* made of `reply`; or NULL */
+	uint64_t route;                 /* that writes it; 0: the listener */
 };
 
 #define AT(field) offsetof(struct limit, field)
@@ -208,6 +213,8 @@ finish(struct wr_check *c, const struct wr_node *n, void *value)
 
 	if (l->burst > 0 && l->rate.n == 0 && l->rate_per_ip.n == 0)
 		wr_check_error(c, n, "burst without rate or rate_per_ip");
+	if (n != NULL)
+		l->route = wr_check_route(c);
 	l->answer = NULL;
 	if (l->reply[0] == '\0')
 		return;
@@ -244,7 +251,10 @@ key_of(struct wr_session *s, const struct limit *c, enum what what)
 		uint32_t cell;
 		uint8_t what, family, unused[2];
 		uint8_t ip[16];
-	} of = { .cell = s->listener_cell, .what = (uint8_t)what };
+		uint64_t route;
+	} of = { .cell = s->listener_cell,
+		.what = (uint8_t)what,
+		.route = c->route };
 
 	if (what == IP_CONNS || what == IP_RATE) {
 		const struct wr_ip *client = wr_session_client(s);
@@ -346,9 +356,8 @@ say(struct wr_session *s, const char *why)
 }
 
 static enum wr_verdict
-on_accept(struct wr_session *s, const void *conf)
+check(struct wr_session *s, const struct limit *c)
 {
-	const struct limit *c = conf;
 	struct wr_listener_count *n;
 	const char *why;
 
@@ -372,14 +381,75 @@ on_accept(struct wr_session *s, const void *conf)
 	return WR_DENY;
 }
 
+/* -- Routes -------------------------------------------------------------- */
+
+static unsigned own_index;
+/* By cell of the listener: a route of it has a limit of its own. */
+static bool by_route[WR_LISTENER_CELLS];
+
+static enum wr_verdict
+on_accept(struct wr_session *s, const void *conf)
+{
+	if (!by_route[s->listener_cell])
+		return check(s, conf);
+	s->ask_route = true;
+	return WR_NEXT;
+}
+
+static enum wr_verdict
+on_route(struct wr_session *s, const void *conf)
+{
+	const struct limit *c = conf;
+
+	if (!s->ask_route && (c == NULL || c->route == 0))
+		return WR_NEXT;
+	/* The listener has had no such route when it was accepted. */
+	forget(s);
+	return check(s, c);
+}
+
+static bool
+any_own(const struct wr_route_conf *v, uint32_t n, const void *listeners)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (v[i].rules.mod[own_index] != listeners ||
+		    any_own(v[i].routes, v[i].n_routes, listeners))
+			return true;
+	return false;
+}
+
+static void
+use(struct wr_proxy *px, const struct wr_conf *c)
+{
+	(void)px;
+	for (uint32_t i = 0; i < c->n_listeners; i++) {
+		const struct wr_listener_conf *ln = c->listeners[i];
+
+		by_route[ln->cell] =
+		    any_own(ln->routes, ln->n_routes, ln->rules.mod[own_index]);
+	}
+}
+
+static int
+start(struct wr_proxy *px)
+{
+	for (own_index = 0; wr_modules[own_index] != &wr_mod_limit;)
+		own_index++;
+	use(px, px->gen->conf);
+	return 0;
+}
+
 const struct wr_module wr_mod_limit = {
 	.name = "limit",
 	.conf = { .name = "limit",
 	    .keys = keys,
 	    .size = sizeof(struct limit),
-	    .at = WR_AT_TOP | WR_AT_LISTENER,
+	    .at = WR_AT_TOP | WR_AT_LISTENER | WR_AT_ROUTE,
 	    .help = "how many clients are let in, and how often",
 	    .check = finish },
 	.on_accept = on_accept,
+	.on_route = on_route,
 	.on_end = forget,
+	.worker_start = start,
+	.worker_use = use,
 };

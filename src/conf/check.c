@@ -608,3 +608,9 @@ wr_check_owner(const struct wr_check *c)
 {
 	return c->owner;
 }
+
+uint64_t
+wr_check_route(const struct wr_check *c)
+{
+	return c->route;
+}

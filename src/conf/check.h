@@ -66,6 +66,10 @@ void wr_check_group(struct wr_check *c, const struct wr_key *keys,
  * its content may not be filled in yet. */
 const struct wr_upstream_conf *wr_check_upstream(
     struct wr_check *c, const struct wr_node *n, const char *name);
+/* In a group's check(): a number for the route whose value it is, which tells
+ * the routes of a listener apart and follows from its place in their list; 0
+ * elsewhere. */
+uint64_t wr_check_route(const struct wr_check *c);
 /* In a group's check(): the upstream whose value it is, complete but for its
  * fallback and the groups after this one; NULL elsewhere. */
 const struct wr_upstream_conf *wr_check_owner(const struct wr_check *c);

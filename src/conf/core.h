@@ -23,6 +23,7 @@ struct wr_check {
 	uint32_t n_groups;
 	struct wr_names *upstreams, *listens;
 	const struct wr_upstream_conf *owner;
+	uint64_t route;   /* see wr_check_route() */
 	uint32_t n_lists; /* files that lists came from */
 };
 

@@ -13,7 +13,6 @@ static const struct {
 	const char *why;
 } LATER[] = {
 	{ "access", WR_AT_LISTENER | WR_AT_ROUTE, "access by address" },
-	{ "limit", WR_AT_ROUTE, "limits of a route" },
 	{ "heartbeat", WR_AT_LISTENER | WR_AT_UPSTREAM, "heartbeats" },
 	{ "proxy_protocol", WR_AT_LISTENER | WR_AT_UPSTREAM,
 	    "the PROXY protocol" },

@@ -2,6 +2,7 @@
 /* routes - conditions, one action, overrides. */
 #include <errno.h>
 
+#include "base/hash.h"
 #include "conf/core.h"
 
 #define AT(field) offsetof(struct wr_route_conf, field)
@@ -225,6 +226,7 @@ wr_check_routes(struct wr_check *c, const struct wr_node *n,
 	const struct wr_node *list;
 	struct wr_route_conf *v;
 	uint32_t count, i = 0, errors = c->errs->total;
+	uint64_t outside = c->route;
 	char text[WR_SHOWN];
 
 	*routes = NULL;
@@ -239,8 +241,11 @@ wr_check_routes(struct wr_check *c, const struct wr_node *n,
 	list = wr_node_plural(n) ? n->first : n;
 	count = wr_node_plural(n) ? n->n : 1;
 	v = wr_check_array(c, count, sizeof(*v));
-	for (n = list; i < count; n = n->next)
-		one(c, n, outer, &v[i++]);
+	for (n = list; i < count; n = n->next, i++) {
+		c->route = wr_hash_u64(outside ^ wr_hash_u64(i + 1)) | 1;
+		one(c, n, outer, &v[i]);
+	}
+	c->route = outside;
 	/* Conditions that were not understood would seem to match all. */
 	if (c->errs->total == errors)
 		check_hidden(c, list, v, count);

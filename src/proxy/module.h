@@ -20,8 +20,8 @@ struct wr_server_conf;
 
 enum wr_verdict {
 	WR_NEXT, /* go on with the next module */
-	WR_DENY, /* end the session; the hook has set s->end and, in on_accept,
-		  * s->answer if the client is to be told first */
+	WR_DENY, /* end the session; the hook has set s->end and, in on_accept
+		  * and on_route, s->answer: what is said first, or NULL */
 	WR_WAIT, /* the module will call wr_session_resume() */
 };
 
@@ -42,7 +42,9 @@ enum wr_news {
 struct wr_module {
 	const char *name;
 	struct wr_group conf; /* conf.name NULL: no group */
-	/* `conf`: the module's value of the listener or route in force. */
+	/* `conf`: the module's value of the listener or route in force.  What
+	 * is routed by the listener's own rules is asked about again only if
+	 * on_accept has set s->ask_route. */
 	enum wr_verdict (*on_accept)(struct wr_session *s, const void *conf);
 	enum wr_verdict (*on_route)(struct wr_session *s, const void *conf);
 	/* It has a route: true if this module takes it over.  The first one

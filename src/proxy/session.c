@@ -35,8 +35,9 @@ static const struct {
 	[WR_ACCEPT] = { "accept", TO(WR_GREET), NULL, NULL },
 	[WR_GREET] = { "greet", TO(WR_ROUTE) | TO(WR_ANSWER) | TO(WR_END),
 	    greet, NULL },
-	[WR_ROUTE] = { "route", TO(WR_PREREAD) | TO(WR_PICK) | TO(WR_END),
-	    route, NULL },
+	[WR_ROUTE] = { "route",
+	    TO(WR_PREREAD) | TO(WR_PICK) | TO(WR_ANSWER) | TO(WR_END), route,
+	    NULL },
 	[WR_PREREAD] = { "preread", TO(WR_ANSWER) | TO(WR_END), wr_reply_read,
 	    wr_reply_read_late },
 	[WR_PICK] = { "pick", TO(WR_QUEUE) | TO(WR_CONNECT) | TO(WR_END),
@@ -217,7 +218,8 @@ static void
 deny(struct wr_session *s)
 {
 	assert(s->end != WR_END_NONE);
-	if (s->state == WR_GREET && s->answer != NULL) {
+	if ((s->state == WR_GREET || s->state == WR_ROUTE) &&
+	    s->answer != NULL) {
 		s->linger_ms = s->rules->timeouts.ms[WR_T_LINGER];
 		wr_session_go(s, WR_ANSWER);
 	} else {
@@ -312,7 +314,7 @@ route(struct wr_session *s)
 	s->rules = to.rules;
 	copy_rules(s);
 	/* The listener's own rules were asked when the client was greeted. */
-	if (s->rules == &c->rules)
+	if (s->rules == &c->rules && !s->ask_route)
 		serve(s);
 	else
 		ask_route(s);

@@ -86,6 +86,7 @@ struct wr_session {
 	bool connected : 1; /* connect_us is a duration */
 	bool trial : 1;     /* it tries server_cell after an ejection */
 	bool wait : 1;      /* do not pick before a back-off */
+	bool ask_route : 1; /* ask modules when it is routed, in any case */
 	bool log : 1;       /* one line in the access log */
 };
 
