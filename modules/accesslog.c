@@ -63,10 +63,16 @@ number(struct line *ln, uint64_t n)
 	wr_text_printf(ln->out, "%llu", (unsigned long long)n);
 }
 
-static const char *
-name(char *const *names, uint32_t cell)
+static const struct wr_stats *
+stats(const struct line *ln)
 {
-	return cell == WR_OFF ? NULL : names[cell];
+	return ln->s->px->stats;
+}
+
+static const char *
+name(const struct wr_cell *cells, uint32_t cell)
+{
+	return cell == WR_OFF ? NULL : cells[cell].name;
 }
 
 static struct timespec
@@ -121,7 +127,7 @@ put_epoch(struct line *ln)
 static void
 put_listener(struct line *ln)
 {
-	text(ln, name(ln->s->px->listener_names, ln->s->listener_cell));
+	text(ln, name(stats(ln)->listener_cells, ln->s->listener_cell));
 }
 
 static void
@@ -155,13 +161,15 @@ put_port(struct line *ln)
 static void
 put_upstream(struct line *ln)
 {
-	text(ln, name(ln->s->px->upstream_names, ln->s->upstream_cell));
+	text(ln, name(stats(ln)->upstream_cells, ln->s->upstream_cell));
 }
 
 static void
 put_server(struct line *ln)
 {
-	text(ln, name(ln->s->px->server_names, ln->s->server_cell));
+	uint32_t cell = ln->s->server_cell;
+
+	text(ln, cell == WR_OFF ? NULL : wr_stats_server_name(stats(ln), cell));
 }
 
 static void

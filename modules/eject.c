@@ -300,9 +300,15 @@ seconds(uint32_t ms, char *text, size_t size)
 }
 
 static const char *
-name(char *const *names, uint32_t cell)
+server_name(const struct wr_session *s)
 {
-	return names[cell] != NULL ? names[cell] : "?";
+	return wr_stats_server_name(s->px->stats, s->server_cell);
+}
+
+static const char *
+group_name(const struct wr_session *s)
+{
+	return s->px->stats->upstream_cells[s->upstream_cell].name;
 }
 
 static void
@@ -322,17 +328,14 @@ failed(struct wr_session *s, const struct wr_eject_group *g, enum wr_news why)
 	if (trial)
 		wr_warnx("server %s of upstream %s is ejected for %s, %u in "
 			 "a row: the trial failed: %s",
-		    name(px->server_names, s->server_cell),
-		    name(px->upstream_names, s->upstream_cell), length,
+		    server_name(s), group_name(s), length,
 		    wr_load(&px->stats->states[s->server_cell].eject_times),
 		    whys[why]);
 	else
 		wr_warnx("server %s of upstream %s is ejected for %s: %u "
 			 "failures within %s, the last: %s",
-		    name(px->server_names, s->server_cell),
-		    name(px->upstream_names, s->upstream_cell), length,
-		    c->failures, seconds(c->window_ms, window, sizeof(window)),
-		    whys[why]);
+		    server_name(s), group_name(s), length, c->failures,
+		    seconds(c->window_ms, window, sizeof(window)), whys[why]);
 }
 
 static void
@@ -345,8 +348,7 @@ passed(struct wr_session *s)
 		&px->stats->states[s->server_cell], wr_loop_now(px->loop)))
 		wr_notice("server %s of upstream %s is back: the trial went "
 			  "well",
-		    name(px->server_names, s->server_cell),
-		    name(px->upstream_names, s->upstream_cell));
+		    server_name(s), group_name(s));
 }
 
 /* A trial must get as far as those did not that ejected it. */

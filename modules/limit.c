@@ -345,13 +345,13 @@ say(struct wr_session *s, const char *why)
 {
 	static uint64_t quiet_until_ms;
 	uint64_t now_ms = wr_loop_now(s->px->loop);
-	char *name = s->px->listener_names[s->listener_cell], ip[WR_ADDR_TEXT];
+	char ip[WR_ADDR_TEXT];
 
 	if (now_ms < quiet_until_ms)
 		return;
 	quiet_until_ms = now_ms + QUIET_MS;
 	wr_notice("listener %s: %s would be turned away by limit.%s (dry run)",
-	    name != NULL ? name : "?",
+	    s->px->stats->listener_cells[s->listener_cell].name,
 	    wr_ip_text(wr_session_client(s), ip, sizeof(ip)), why);
 }
 

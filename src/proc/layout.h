@@ -23,14 +23,4 @@ struct wr_shm_head {
 	uint64_t parts[WR_SHM_PARTS][2];
 };
 
-/* The name of a cell.  Written by the master; `used` last when it begins,
- * first when it ends. */
-struct wr_cell {
-	uint32_t used;
-	uint32_t parent;    /* servers: cell of the upstream */
-	uint32_t file_want; /* servers: what the file said last */
-	uint32_t file_weight;
-	char name[WR_NAME_MAX];
-};
-
 #endif

@@ -102,6 +102,9 @@ point(struct wr_shm *m, char *mem)
 	st->group_states = (void *)(mem + at[GROUP_STATES]);
 	st->joins = (void *)(mem + at[JOINS]);
 	st->roll = (void *)(mem + at[ROLL]);
+	st->listener_cells = m->cells[WR_CELL_LISTENER];
+	st->upstream_cells = m->cells[WR_CELL_UPSTREAM];
+	st->server_cells = m->cells[WR_CELL_SERVER];
 	st->limit_conns = (void *)(mem + at[LIMIT_CONNS]);
 	st->limit_rates = (void *)(mem + at[LIMIT_RATES]);
 	st->sticky = (void *)(mem + at[STICKY]);

@@ -28,8 +28,6 @@ struct wr_proxy {
 	struct wr_server_run *servers; /* by cell */
 	struct wr_joined joined;       /* servers */
 	uint64_t choices; /* made by balancers that prefer the least recent */
-	/* Names by cell: a session outlives the generation it came with. */
-	char **listener_names, **upstream_names, **server_names;
 	struct wr_random random;
 
 	struct wr_list doors;

@@ -21,55 +21,6 @@
 
 static wr_timer_fn on_drain_timer;
 
-/* -- Names --------------------------------------------------------------- */
-
-static void
-keep_name(char **names, uint32_t cell, const char *name)
-{
-	char *copy;
-
-	if (names[cell] != NULL && strcmp(names[cell], name) == 0)
-		return;
-	copy = strdup(name);
-	if (copy == NULL)
-		return; /* the old one, or none: only the log has it wrong */
-	free(names[cell]);
-	names[cell] = copy;
-}
-
-static void
-keep_server_names(struct wr_proxy *px, const struct wr_upstream_conf *u)
-{
-	const struct wr_server_conf *sv = wr_servers_first(&px->joined, u);
-
-	for (; sv != NULL; sv = wr_servers_next(&px->joined, u, sv))
-		keep_name(px->server_names, sv->cell, sv->name);
-}
-
-static void
-keep_names(struct wr_proxy *px)
-{
-	const struct wr_conf *c = px->gen->conf;
-
-	for (uint32_t i = 0; i < c->n_listeners; i++)
-		keep_name(px->listener_names, c->listeners[i]->cell,
-		    c->listeners[i]->name);
-	for (uint32_t i = 0; i < c->n_upstreams; i++) {
-		const struct wr_upstream_conf *u = c->upstreams[i];
-
-		keep_name(px->upstream_names, u->cell, u->name);
-		keep_server_names(px, u);
-	}
-}
-
-static void
-free_names(char **names, uint32_t n)
-{
-	for (uint32_t i = 0; names != NULL && i < n; i++)
-		free(names[i]);
-	free(names);
-}
-
 /* -- Servers that join and leave ----------------------------------------- */
 
 /* Control may use their cells again when it has heard this. */
@@ -86,7 +37,6 @@ wr_proxy_joins(struct wr_proxy *px)
 	if (!wr_joined_stale(&px->joined))
 		return;
 	wr_joined_look(&px->joined);
-	keep_names(px);
 	wr_policy_joins(px);
 	for (unsigned i = 0; px->modules[i] != NULL; i++)
 		if (px->modules[i]->worker_joins != NULL)
@@ -156,12 +106,7 @@ init(struct wr_proxy *px, const struct wr_proxy_opts *o, struct wr_gen *g)
 		wr_list_init(&px->in[i]);
 	px->servers = calloc(WR_SERVER_CELLS, sizeof(*px->servers));
 	px->dooms = calloc(WR_SERVER_CELLS, sizeof(*px->dooms));
-	px->server_names = calloc(WR_SERVER_CELLS, sizeof(char *));
-	px->upstream_names = calloc(WR_UPSTREAM_CELLS, sizeof(char *));
-	px->listener_names = calloc(WR_LISTENER_CELLS, sizeof(char *));
-	if (px->servers == NULL || px->dooms == NULL ||
-	    px->server_names == NULL || px->upstream_names == NULL ||
-	    px->listener_names == NULL)
+	if (px->servers == NULL || px->dooms == NULL)
 		return -ENOMEM;
 	err = wr_joined_init(&px->joined, px->stats);
 	if (err < 0)
@@ -202,7 +147,6 @@ wr_proxy_new(const struct wr_proxy_opts *o, struct wr_gen *g)
 		wr_hooks_init(px);
 		wr_joined_use(&px->joined, g->conf);
 		tell_seen(px);
-		keep_names(px);
 		err = start_modules(px);
 	}
 	if (err < 0) {
@@ -235,9 +179,6 @@ wr_proxy_free(struct wr_proxy **pp)
 	wr_loop_on_pressure(px->loop, NULL, NULL);
 	if (px->sessions.mem != NULL)
 		wr_pool_fini(&px->sessions);
-	free_names(px->server_names, WR_SERVER_CELLS);
-	free_names(px->upstream_names, WR_UPSTREAM_CELLS);
-	free_names(px->listener_names, WR_LISTENER_CELLS);
 	free(px->servers);
 	free(px->dooms);
 	wr_joined_fini(&px->joined);
@@ -254,7 +195,6 @@ wr_proxy_use(struct wr_proxy *px, struct wr_gen *g)
 	px->gen = wr_gen_get(g);
 	wr_store(&px->slot->generation, (uint32_t)g->generation);
 	wr_joined_use(&px->joined, g->conf);
-	keep_names(px);
 	wr_doors_use(px);
 	for (unsigned i = 0; px->modules[i] != NULL; i++)
 		if (px->modules[i]->worker_use != NULL)

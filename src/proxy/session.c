@@ -138,13 +138,13 @@ say_away(const struct wr_session *s)
 {
 	struct wr_proxy *px = s->px;
 	uint64_t now_ms = wr_loop_now(px->loop);
-	const char *name = px->listener_names[s->listener_cell];
 
 	if (now_ms < px->quiet_until_ms)
 		return;
 	px->quiet_until_ms = now_ms + QUIET_MS;
 	wr_errorx("listener %s: clients are turned away: %s",
-	    name != NULL ? name : "?", wr_end_help(s->end));
+	    px->stats->listener_cells[s->listener_cell].name,
+	    wr_end_help(s->end));
 }
 
 /* There is no session for it, but it is told of and counted like all that

@@ -77,6 +77,16 @@ struct wr_server_count {
 	uint64_t active;     /* gauge: sessions that count against max_conns */
 };
 
+/* The name of a cell.  Written by the master; `used` last when it begins,
+ * first when it ends. */
+struct wr_cell {
+	uint32_t used;
+	uint32_t parent;    /* servers: cell of the upstream */
+	uint32_t file_want; /* servers: what the file said last */
+	uint32_t file_weight;
+	char name[WR_NAME_MAX]; /* ends with a NUL whenever it is read */
+};
+
 /* One process. */
 struct wr_slot {
 	/* Written by the master. */
@@ -235,6 +245,8 @@ struct wr_stats {
 	struct wr_upstream_state *group_states; /* by upstream cell */
 	struct wr_join *joins; /* by server cell, after WR_FILE_CELLS */
 	struct wr_roll *roll;
+	/* Names; servers: of WR_FILE_CELLS, the others have them in joins. */
+	struct wr_cell *listener_cells, *upstream_cells, *server_cells;
 	struct wr_limit_conns *limit_conns; /* by slot */
 	struct wr_limit_rates *limit_rates;
 	struct wr_sticky_head *sticky; /* see proxy/sticky.h */
@@ -261,6 +273,14 @@ static inline struct wr_server_count *
 wr_stats_server(const struct wr_stats *st, uint32_t slot, uint32_t cell)
 {
 	return &st->servers[(size_t)slot * WR_SERVER_CELLS + cell];
+}
+
+/* The name of a server, "" if its cell has none. */
+static inline const char *
+wr_stats_server_name(const struct wr_stats *st, uint32_t cell)
+{
+	return cell < WR_FILE_CELLS ? st->server_cells[cell].name
+				    : st->joins[cell - WR_FILE_CELLS].name;
 }
 
 /* Sums over all slots and the base. */

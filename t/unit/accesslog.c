@@ -15,7 +15,11 @@ static const struct wr_module *const m = &wr_mod_accesslog;
 static struct fake_conf f;
 static struct wr_proxy px;
 static struct wr_session s;
-static char *names[] = { (char[]){ "web" }, (char[]){ "it's \"me\"" } };
+static struct wr_cell names[] = { { .name = "web" },
+	{ .name = "it's \"me\"" } };
+static const struct wr_stats stats = {
+	.listener_cells = names, .upstream_cells = names, .server_cells = names
+};
 static int fds[2];
 static struct wr_slot slot;
 
@@ -32,7 +36,7 @@ start(void)
 	px.loop = fake_new();
 	px.gen = &f.gen;
 	px.access_fd = fds[1];
-	px.listener_names = px.upstream_names = px.server_names = names;
+	px.stats = &stats;
 	px.slot = &slot;
 	slot.index = 3;
 

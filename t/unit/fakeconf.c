@@ -104,6 +104,11 @@ fake_shared(void)
 	st.group_states = zeros(WR_UPSTREAM_CELLS, sizeof(*st.group_states));
 	st.joins = zeros(WR_JOIN_CELLS, sizeof(*st.joins));
 	st.roll = zeros(1, sizeof(*st.roll));
+	st.listener_cells =
+	    zeros(WR_LISTENER_CELLS, sizeof(*st.listener_cells));
+	st.upstream_cells =
+	    zeros(WR_UPSTREAM_CELLS, sizeof(*st.upstream_cells));
+	st.server_cells = zeros(WR_FILE_CELLS, sizeof(*st.server_cells));
 	st.limit_conns = zeros(WR_SLOTS, sizeof(*st.limit_conns));
 	st.limit_rates = zeros(1, sizeof(*st.limit_rates));
 	st.sticky = zeros(1, sizeof(*st.sticky));
