@@ -202,7 +202,8 @@ static const struct wr_key keys[] = {
 	{ 0 },
 };
 
-/* By cell of the upstream; what a session needs when its generation is gone. */
+/* By cell of the upstream, made when the first of its sessions fails and there
+ * until servers may have changed. */
 static struct wr_eject_group **groups;
 static uint32_t own_index;
 
@@ -216,17 +217,14 @@ free_groups(void)
 }
 
 static struct wr_eject_group *
-group_of(const struct wr_proxy *px, const struct wr_upstream_conf *u)
+make_group(const struct wr_proxy *px, const struct wr_upstream_conf *u)
 {
 	const struct wr_joined *j = &px->joined;
-	const struct wr_eject_conf *c =
-	    u->mod != NULL ? u->mod[own_index] : NULL;
+	const struct wr_eject_conf *c = u->mod[own_index];
 	const struct wr_server_conf *sv;
 	struct wr_eject_group *g;
 	uint32_t n = 0;
 
-	if (c == NULL || !c->on)
-		return NULL;
 	for (sv = wr_servers_first(j, u); sv; sv = wr_servers_next(j, u, sv))
 		n++;
 	g = malloc(sizeof(*g) + n * sizeof(g->cells[0]));
@@ -243,17 +241,34 @@ group_of(const struct wr_proxy *px, const struct wr_upstream_conf *u)
 	return g;
 }
 
+/* NULL if nobody is ejected there, or the upstream is there no more. */
+static const struct wr_eject_group *
+group_of(const struct wr_proxy *px, uint32_t cell)
+{
+	const struct wr_upstream_conf *u =
+	    wr_conf_upstream_at(px->gen->conf, cell);
+	const struct wr_eject_conf *c =
+	    u != NULL && u->mod != NULL ? u->mod[own_index] : NULL;
+
+	if (c == NULL || !c->on)
+		return NULL;
+	if (groups == NULL)
+		groups = calloc(WR_UPSTREAM_CELLS, sizeof(*groups));
+	if (groups == NULL) {
+		wr_error("eject");
+		return NULL;
+	}
+	if (groups[cell] == NULL)
+		groups[cell] = make_group(px, u);
+	return groups[cell];
+}
+
 static void
 use(struct wr_proxy *px, const struct wr_conf *c)
 {
+	(void)px;
+	(void)c;
 	free_groups();
-	groups = calloc(WR_UPSTREAM_CELLS, sizeof(*groups));
-	if (groups == NULL) {
-		wr_error("eject");
-		return;
-	}
-	for (uint32_t i = 0; i < c->n_upstreams; i++)
-		groups[c->upstreams[i]->cell] = group_of(px, c->upstreams[i]);
 }
 
 static int
@@ -261,14 +276,15 @@ start(struct wr_proxy *px)
 {
 	for (own_index = 0; wr_modules[own_index] != &wr_mod_eject;)
 		own_index++;
-	use(px, px->gen->conf);
+	(void)px;
 	return 0;
 }
 
 static void
 joins(struct wr_proxy *px)
 {
-	use(px, px->gen->conf);
+	(void)px;
+	free_groups();
 }
 
 static void
@@ -365,10 +381,10 @@ is_proof(const struct wr_session *s, enum wr_news news)
 static void
 on_server(struct wr_session *s, enum wr_news news)
 {
-	const struct wr_eject_group *g =
-	    groups != NULL ? groups[s->upstream_cell] : NULL;
+	const struct wr_eject_group *g;
 
 	if (news != WR_NEWS_CONNECTED && news != WR_NEWS_ANSWERED) {
+		g = group_of(s->px, s->upstream_cell);
 		if (g != NULL)
 			failed(s, g, news);
 		return;

@@ -133,16 +133,45 @@ load(struct loading *l)
 	return l->errs.total == 0;
 }
 
+static int
+by_cell(uint32_t a, uint32_t b)
+{
+	return (a > b) - (a < b);
+}
+
+static int
+upstream_order(const void *a, const void *b)
+{
+	return by_cell((*(const struct wr_upstream_conf *const *)a)->cell,
+	    (*(const struct wr_upstream_conf *const *)b)->cell);
+}
+
+static int
+listener_order(const void *a, const void *b)
+{
+	return by_cell((*(const struct wr_listener_conf *const *)a)->cell,
+	    (*(const struct wr_listener_conf *const *)b)->cell);
+}
+
 static bool
 settle(struct loading *l)
 {
 	struct wr_load *ld = l->ld;
+	struct wr_conf *c = l->check.conf;
 
-	if (ld->settle == NULL ||
-	    ld->settle(l->check.conf, &ld->errors, ld->arg) == 0)
+	if (ld->settle == NULL)
 		return true;
-	ld->n_errors++;
-	return false;
+	if (ld->settle(c, &ld->errors, ld->arg) < 0) {
+		ld->n_errors++;
+		return false;
+	}
+	if (c->n_upstreams > 0)
+		qsort(c->upstreams_by_cell, c->n_upstreams,
+		    sizeof(*c->upstreams_by_cell), upstream_order);
+	if (c->n_listeners > 0)
+		qsort(c->listeners_by_cell, c->n_listeners,
+		    sizeof(*c->listeners_by_cell), listener_order);
+	return true;
 }
 
 struct wr_gen *
@@ -210,6 +239,42 @@ wr_conf_listener(const struct wr_conf *c, const char *name)
 		if (order == 0)
 			return l;
 		if (order < 0)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+const struct wr_upstream_conf *
+wr_conf_upstream_at(const struct wr_conf *c, uint32_t cell)
+{
+	uint32_t low = 0, high = c->n_upstreams;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (c->upstreams_by_cell[mid]->cell == cell)
+			return c->upstreams_by_cell[mid];
+		if (cell < c->upstreams_by_cell[mid]->cell)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return NULL;
+}
+
+const struct wr_listener_conf *
+wr_conf_listener_at(const struct wr_conf *c, uint32_t cell)
+{
+	uint32_t low = 0, high = c->n_listeners;
+
+	while (low < high) {
+		uint32_t mid = low + (high - low) / 2;
+
+		if (c->listeners_by_cell[mid]->cell == cell)
+			return c->listeners_by_cell[mid];
+		if (cell < c->listeners_by_cell[mid]->cell)
 			high = mid;
 		else
 			low = mid + 1;

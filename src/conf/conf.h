@@ -303,12 +303,23 @@ struct wr_conf {
 	struct wr_texts files; /* all that were read */
 	/* Indices into the arrays above, sorted by name. */
 	const uint32_t *upstreams_by_name, *listeners_by_name;
+	/* The same things, sorted by cell. */
+	const struct wr_upstream_conf **upstreams_by_cell;
+	const struct wr_listener_conf **listeners_by_cell;
+	/* Those which may end running sessions: on_down, on_remove, on_up. */
+	const struct wr_upstream_conf *const *strict;
+	uint32_t n_strict;
 };
 
 const struct wr_upstream_conf *
 wr_conf_upstream(const struct wr_conf *c, const char *name);
 const struct wr_listener_conf *
 wr_conf_listener(const struct wr_conf *c, const char *name);
+/* The one with this cell, or NULL. */
+const struct wr_upstream_conf *
+wr_conf_upstream_at(const struct wr_conf *c, uint32_t cell);
+const struct wr_listener_conf *
+wr_conf_listener_at(const struct wr_conf *c, uint32_t cell);
 
 /*
  * A generation as one process has it: a mapping and a count of users.  The

@@ -199,4 +199,8 @@ wr_check_listeners(struct wr_check *c, const struct wr_node *all,
 	conf->listeners = v;
 	conf->n_listeners = n_all;
 	conf->listeners_by_name = wr_check_by_name(c, listener_name, v, n_all);
+	conf->listeners_by_cell =
+	    wr_check_array(c, n_all, sizeof(*conf->listeners_by_cell));
+	for (uint32_t i = 0; i < n_all; i++)
+		conf->listeners_by_cell[i] = v[i];
 }

@@ -292,6 +292,30 @@ name_all(struct wr_check *c, const struct wr_node *all)
 	conf->upstreams = v;
 	conf->n_upstreams = max;
 	conf->upstreams_by_name = wr_check_by_name(c, upstream_name, v, max);
+	conf->upstreams_by_cell =
+	    wr_check_array(c, max, sizeof(*conf->upstreams_by_cell));
+	for (i = 0; i < max; i++)
+		conf->upstreams_by_cell[i] = v[i];
+}
+
+static bool
+is_strict(const struct wr_upstream_conf *u)
+{
+	return u->on_down == WR_FATE_CLOSE || u->on_remove == WR_FATE_CLOSE ||
+	       u->on_up == WR_FATE_CLOSE;
+}
+
+static void
+note_strict(struct wr_check *c)
+{
+	struct wr_conf *conf = c->conf;
+	const struct wr_upstream_conf **v =
+	    wr_check_array(c, conf->n_upstreams, sizeof(*v));
+
+	for (uint32_t i = 0; i < conf->n_upstreams; i++)
+		if (is_strict(conf->upstreams[i]))
+			v[conf->n_strict++] = conf->upstreams[i];
+	conf->strict = v;
 }
 
 void
@@ -314,4 +338,5 @@ wr_check_upstreams(struct wr_check *c, const struct wr_node *all,
 	n = all->first;
 	for (uint32_t i = 0; i < conf->n_upstreams; i++, n = n->next)
 		check_fallback(c, n, conf->upstreams[i]);
+	note_strict(c);
 }

@@ -47,6 +47,7 @@ struct wr_proxy {
 	bool impatient; /* and did nothing about it */
 	struct wr_timer patience;
 	struct wr_doom *dooms; /* by cell of the server */
+	uint32_t first_doom;   /* cell + 1 */
 	bool doomed;           /* one more since the sessions were looked at */
 	struct wr_timer doom_timer;
 

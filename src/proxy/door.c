@@ -24,17 +24,6 @@ static wr_done_fn on_accept;
 static wr_timer_fn on_error_over, on_look;
 static wr_close_fn on_closed;
 
-static const struct wr_listener_conf *
-conf_of(const struct wr_gen *g, uint32_t cell)
-{
-	const struct wr_conf *c = g->conf;
-
-	for (uint32_t i = 0; i < c->n_listeners; i++)
-		if (c->listeners[i]->cell == cell)
-			return c->listeners[i];
-	return NULL;
-}
-
 /* Somebody the kernel has let in is still to be accepted. */
 static bool
 is_awaited(struct wr_door *door)
@@ -256,7 +245,8 @@ int
 wr_proxy_open(struct wr_proxy *px, struct wr_gen *g, uint32_t listener_cell,
     const char *text, uint32_t shard, int fd, bool shared)
 {
-	const struct wr_listener_conf *c = conf_of(g, listener_cell);
+	const struct wr_listener_conf *c =
+	    wr_conf_listener_at(g->conf, listener_cell);
 	struct wr_door *door = c != NULL ? calloc(1, sizeof(*door)) : NULL;
 	int err = c != NULL ? -ENOMEM : -ENOENT;
 
@@ -314,7 +304,8 @@ wr_doors_use(struct wr_proxy *px)
 {
 	wr_list_each (n, &px->doors) {
 		struct wr_door *door = wr_container_of(n, struct wr_door, link);
-		const struct wr_listener_conf *c = conf_of(px->gen, door->cell);
+		const struct wr_listener_conf *c =
+		    wr_conf_listener_at(px->gen->conf, door->cell);
 
 		/* Gone: what still comes is served as it was until it is shut.
 		 */

@@ -12,8 +12,7 @@ wr_joined_init(struct wr_joined *j, const struct wr_stats *st)
 	*j = (struct wr_joined){ .stats = st };
 	j->servers = calloc(WR_JOIN_CELLS, sizeof(*j->servers));
 	j->first = calloc(WR_UPSTREAM_CELLS, sizeof(*j->first));
-	j->groups = calloc(WR_UPSTREAM_CELLS, sizeof(*j->groups));
-	if (j->servers != NULL && j->first != NULL && j->groups != NULL)
+	if (j->servers != NULL && j->first != NULL)
 		return 0;
 	wr_joined_fini(j);
 	return -ENOMEM;
@@ -24,7 +23,6 @@ wr_joined_fini(struct wr_joined *j)
 {
 	free(j->servers);
 	free(j->first);
-	free(j->groups);
 	*j = (struct wr_joined){ 0 };
 }
 
@@ -59,24 +57,26 @@ build(struct wr_joined *j)
 	uint32_t high =
 	    __atomic_load_n(&j->stats->roll->high, __ATOMIC_ACQUIRE);
 
+	if (high == 0)
+		return; /* nobody ever has */
 	(void)memset(j->first, 0, WR_UPSTREAM_CELLS * sizeof(*j->first));
 	for (uint32_t i = high < WR_JOIN_CELLS ? high : WR_JOIN_CELLS;
 	     i-- > 0;) {
 		const struct wr_join *x = &j->stats->joins[i];
 		struct wr_joined_server *s = &j->servers[i];
-		uint32_t group;
+		const struct wr_upstream_conf *u;
 
 		s->was = s->here;
 		s->here = false;
 		if (__atomic_load_n(&x->member, __ATOMIC_ACQUIRE) == 0)
 			continue;
-		group = x->group;
-		if (group >= WR_UPSTREAM_CELLS || j->groups[group] == NULL)
+		u = wr_conf_upstream_at(j->conf, x->group);
+		if (u == NULL)
 			continue;
-		(void)wr_joined_take(j, WR_FILE_CELLS + i, j->groups[group]);
+		(void)wr_joined_take(j, WR_FILE_CELLS + i, u);
 		s->here = true;
-		s->next = j->first[group];
-		j->first[group] = i + 1;
+		s->next = j->first[u->cell];
+		j->first[u->cell] = i + 1;
 	}
 }
 
@@ -93,8 +93,6 @@ wr_joined_look(struct wr_joined *j)
 void
 wr_joined_use(struct wr_joined *j, const struct wr_conf *c)
 {
-	(void)memset(j->groups, 0, WR_UPSTREAM_CELLS * sizeof(*j->groups));
-	for (uint32_t i = 0; i < c->n_upstreams; i++)
-		j->groups[c->upstreams[i]->cell] = c->upstreams[i];
+	j->conf = c;
 	wr_joined_look(j);
 }

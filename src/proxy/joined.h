@@ -28,7 +28,7 @@ struct wr_joined {
 	uint64_t seen;                    /* version of the roll */
 	struct wr_joined_server *servers; /* by place: cell - WR_FILE_CELLS */
 	uint32_t *first;                  /* by upstream cell: place + 1 */
-	const struct wr_upstream_conf **groups; /* by upstream cell */
+	const struct wr_conf *conf;       /* in use */
 };
 
 wr_must_check int

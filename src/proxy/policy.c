@@ -35,6 +35,11 @@ doom(struct wr_proxy *px, uint32_t cell, uint32_t after_ms, enum wr_end why)
 	d->from_ms = wr_loop_now(px->loop) + after_ms;
 	d->by_ms = d->from_ms + spread_ms(px);
 	px->doomed = true;
+	if (d->listed)
+		return;
+	d->listed = true;
+	d->next = px->first_doom;
+	px->first_doom = cell + 1;
 }
 
 static void
@@ -178,11 +183,9 @@ wr_policy_look(struct wr_proxy *px)
 {
 	const struct wr_conf *c = px->gen->conf;
 
-	for (uint32_t i = 0; i < c->n_upstreams; i++) {
-		const struct wr_upstream_conf *u = c->upstreams[i];
-
-		close_down(px, u);
-		close_backups(px, u);
+	for (uint32_t i = 0; i < c->n_strict; i++) {
+		close_down(px, c->strict[i]);
+		close_backups(px, c->strict[i]);
 	}
 	judge_if_doomed(px);
 }
@@ -198,7 +201,7 @@ wr_policy_joins(struct wr_proxy *px)
 
 		if (s->here && !s->was) {
 			/* Another server may have had the cell. */
-			px->dooms[cell] = (struct wr_doom){ 0 };
+			px->dooms[cell].why = WR_END_NONE;
 			px->servers[cell] = (struct wr_server_run){ 0 };
 		} else if (s->was && !s->here &&
 			   s->on_remove == WR_FATE_CLOSE) {
@@ -209,53 +212,125 @@ wr_policy_joins(struct wr_proxy *px)
 	wr_policy_look(px);
 }
 
-/* Bits by cell of the servers of `c`. */
-static void
-mark(const struct wr_conf *c, uint64_t *bits)
-{
-	for (uint32_t i = 0; i < c->n_upstreams; i++) {
-		const struct wr_upstream_conf *u = c->upstreams[i];
+/* -- Another configuration ----------------------------------------------- */
 
-		for (uint32_t j = 0; j < u->n_servers; j++)
-			bits[u->servers[j].cell / 64] |=
-			    1ull << (u->servers[j].cell % 64);
+/* Bits by cell, to find the servers of a group among those of another. */
+static uint64_t bits[WR_SERVER_CELLS / 64];
+
+static void
+mark(const struct wr_upstream_conf *u, bool on)
+{
+	for (uint32_t i = 0; u != NULL && i < u->n_servers; i++) {
+		uint32_t cell = u->servers[i].cell;
+
+		if (on)
+			bits[cell / 64] |= 1ull << (cell % 64);
+		else
+			bits[cell / 64] = 0;
 	}
+}
+
+static bool
+is_marked(uint32_t cell)
+{
+	return (bits[cell / 64] & 1ull << (cell % 64)) != 0;
 }
 
 /* What the file says now counts, if it still knows the upstream. */
 static void
 remove_from(struct wr_proxy *px, const struct wr_upstream_conf *was,
-    const uint64_t *bits)
+    const struct wr_upstream_conf *now)
 {
-	const struct wr_upstream_conf *now =
-	    wr_conf_upstream(px->gen->conf, was->name);
 	const struct wr_upstream_conf *u = now != NULL ? now : was;
 
+	if (was == NULL || u->on_remove != WR_FATE_CLOSE)
+		return;
+	mark(now, true);
 	for (uint32_t i = 0; i < was->n_servers; i++) {
 		uint32_t cell = was->servers[i].cell;
 
-		if ((bits[cell / 64] & 1ull << (cell % 64)) == 0 &&
-		    u->on_remove == WR_FATE_CLOSE)
+		if (!is_marked(cell))
 			doom(px, cell, u->on_remove_ms,
 			    WR_END_WEIR_RELAY_REMOVED);
 	}
+	mark(now, false);
 }
 
+/* The group of this configuration that the server belongs to, or NULL. */
+static const struct wr_upstream_conf *
+group_of(const struct wr_proxy *px, uint32_t cell)
+{
+	const struct wr_joined_server *j;
+
+	if (cell < WR_FILE_CELLS)
+		return wr_conf_upstream_at(px->gen->conf,
+		    wr_load(&px->stats->server_cells[cell].parent));
+	j = &px->joined.servers[cell - WR_FILE_CELLS];
+	return j->here ? j->conf.upstream : NULL;
+}
+
+/* Not for a reason that the configuration no longer has. */
+static void
+relax(struct wr_proxy *px, uint32_t cell)
+{
+	struct wr_doom *d = &px->dooms[cell];
+	const struct wr_upstream_conf *u = group_of(px, cell);
+
+	if (u == NULL || (cell < WR_FILE_CELLS && !is_marked(cell)))
+		return;
+	if (d->why == WR_END_WEIR_RELAY_REMOVED ||
+	    (d->why == WR_END_WEIR_RELAY_DOWN && u->on_down != WR_FATE_CLOSE) ||
+	    (d->why == WR_END_WEIR_RELAY_BACKUP && u->on_up != WR_FATE_CLOSE))
+		d->why = WR_END_NONE;
+}
+
+/* Which of the doomed are named?  Each of their groups is looked at once. */
+static void
+mark_groups(struct wr_proxy *px)
+{
+	for (uint32_t n = px->first_doom; n != 0; n = px->dooms[n - 1].next) {
+		const struct wr_upstream_conf *u = group_of(px, n - 1);
+
+		if (u != NULL && u->n_servers > 0 &&
+		    !is_marked(u->servers[0].cell))
+			mark(u, true);
+	}
+}
+
+static void
+relax_all(struct wr_proxy *px)
+{
+	uint32_t *at = &px->first_doom;
+
+	if (*at == 0)
+		return;
+	mark_groups(px);
+	while (*at != 0) {
+		struct wr_doom *d = &px->dooms[*at - 1];
+
+		relax(px, *at - 1);
+		if (d->why == WR_END_NONE) {
+			*at = d->next;
+			d->listed = false;
+		} else {
+			at = &d->next;
+		}
+	}
+	memset(bits, 0, sizeof(bits));
+}
+
+/* Groups that end nobody's session cost nothing here. */
 void
 wr_policy_use(struct wr_proxy *px, const struct wr_conf *old)
 {
-	static uint64_t bits[WR_SERVER_CELLS / 64];
+	const struct wr_conf *c = px->gen->conf;
 
-	memset(bits, 0, sizeof(bits));
-	mark(px->gen->conf, bits);
-	for (uint32_t i = 0; i < px->gen->conf->n_upstreams; i++) {
-		const struct wr_upstream_conf *u = px->gen->conf->upstreams[i];
-
-		for (uint32_t j = 0; j < u->n_servers; j++)
-			spare(
-			    px, u->servers[j].cell, WR_END_WEIR_RELAY_REMOVED);
-	}
-	for (uint32_t i = 0; i < old->n_upstreams; i++)
-		remove_from(px, old->upstreams[i], bits);
+	relax_all(px);
+	for (uint32_t i = 0; i < old->n_strict; i++)
+		remove_from(px, old->strict[i],
+		    wr_conf_upstream_at(c, old->strict[i]->cell));
+	for (uint32_t i = 0; i < c->n_strict; i++)
+		remove_from(px, wr_conf_upstream_at(old, c->strict[i]->cell),
+		    c->strict[i]);
 	wr_policy_look(px);
 }

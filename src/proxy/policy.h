@@ -10,6 +10,7 @@
 #ifndef WR_POLICY_H
 #define WR_POLICY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct wr_conf;
@@ -19,7 +20,9 @@ struct wr_session;
 /* By cell of the server. */
 struct wr_doom {
 	uint64_t from_ms, by_ms;
-	uint32_t why; /* enum wr_end, or WR_END_NONE: not doomed */
+	uint32_t why;  /* enum wr_end, or WR_END_NONE: not doomed */
+	uint32_t next; /* of those that were: cell + 1 */
+	bool listed;
 };
 
 /* State of servers has changed. */

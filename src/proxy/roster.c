@@ -270,8 +270,7 @@ inherit(struct wr_control *ct)
 		if (!x->used)
 			continue;
 		if (x->member &&
-		    (x->group >= WR_UPSTREAM_CELLS ||
-			ct->roster.joined.groups[x->group] == NULL))
+		    wr_conf_upstream_at(ct->conf, x->group) == NULL)
 			__atomic_store_n(&x->member, 0, __ATOMIC_RELEASE);
 		if (!x->member)
 			x->left = next;

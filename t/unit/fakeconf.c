@@ -146,6 +146,24 @@ wr_conf_upstream(const struct wr_conf *c, const char *name)
 	return NULL;
 }
 
+const struct wr_upstream_conf *
+wr_conf_upstream_at(const struct wr_conf *c, uint32_t cell)
+{
+	for (uint32_t i = 0; i < c->n_upstreams; i++)
+		if (c->upstreams[i]->cell == cell)
+			return c->upstreams[i];
+	return NULL;
+}
+
+const struct wr_listener_conf *
+wr_conf_listener_at(const struct wr_conf *c, uint32_t cell)
+{
+	for (uint32_t i = 0; i < c->n_listeners; i++)
+		if (c->listeners[i]->cell == cell)
+			return c->listeners[i];
+	return NULL;
+}
+
 uint32_t
 wr_timeout_of(
     const struct wr_timeouts *l, const struct wr_timeouts *u, enum wr_timeout t)

@@ -44,6 +44,51 @@ a_value_has_real_pointers(void)
 	ok(g == NULL);
 }
 
+/* Cells as they come: the later in the file, the lower. */
+static int
+give_cells(struct wr_conf *c, struct wr_text *errors, void *arg)
+{
+	(void)errors;
+	(void)arg;
+	for (uint32_t i = 0; i < c->n_upstreams; i++)
+		c->upstreams[i]->cell = 70 - 10 * i;
+	for (uint32_t i = 0; i < c->n_listeners; i++)
+		c->listeners[i]->cell = 9 - i;
+	return 0;
+}
+
+static void
+things_are_found_by_cell(void)
+{
+	struct wr_load ld = { .generation = 1, .settle = give_cells };
+	struct wr_gen *g = conf_load("upstreams = {\n"
+				     "a = { servers = \"10.0.0.1:1\"; };\n"
+				     "b = { servers = \"10.0.0.1:1\";\n"
+				     "on_down = \"close\"; };\n"
+				     "c = { servers = \"10.0.0.1:1\"; }; };\n"
+				     "listeners = {\n"
+				     "x = { listen = \":1\"; upstream = "
+				     "\"a\"; };\n"
+				     "y = { listen = \":2\"; upstream = "
+				     "\"b\"; }; };\n",
+	    &ld, NULL);
+	const struct wr_conf *c;
+
+	ok(g != NULL);
+	c = g->conf;
+	for (uint32_t i = 0; i < 3; i++)
+		ok(wr_conf_upstream_at(c, 70 - 10 * i) == c->upstreams[i]);
+	ok(wr_conf_upstream_at(c, 65) == NULL);
+	ok(wr_conf_upstream_at(c, 0) == NULL);
+	ok(wr_conf_upstream_at(c, WR_OFF) == NULL);
+	ok(wr_conf_listener_at(c, 9) == c->listeners[0]);
+	ok(wr_conf_listener_at(c, 8) == c->listeners[1]);
+	ok(wr_conf_listener_at(c, 7) == NULL);
+	is_int(c->n_strict, 1);
+	ok(c->strict[0] == c->upstreams[1]);
+	wr_gen_put(&g);
+}
+
 /* How a child ends that does this to the value. */
 static int
 child(struct wr_gen *g, void (*deed)(struct wr_gen *g))
@@ -298,6 +343,7 @@ main(void)
 	is_int(wr_gen_reserve(), 0);
 	is_int(wr_gen_reserve(), 0);
 	a_value_has_real_pointers();
+	things_are_found_by_cell();
 	nobody_can_write_it();
 	another_process_sees_it_at_the_same_address();
 	the_last_user_unmaps_it();

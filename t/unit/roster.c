@@ -21,7 +21,10 @@ static struct wr_upstream_conf app = {
 	.name = "app", .cell = 3, .servers_max = 2
 };
 static struct wr_upstream_conf *const apps[] = { &app };
-static const struct wr_conf conf = { .upstreams = apps, .n_upstreams = 1 };
+static const struct wr_upstream_conf *by_cell[] = { &app };
+static const struct wr_conf conf = {
+	.upstreams = apps, .n_upstreams = 1, .upstreams_by_cell = by_cell
+};
 static const struct wr_conf empty = { 0 };
 
 static uint32_t
