@@ -133,9 +133,14 @@ index_table(struct table *t, uint64_t run)
 	}
 }
 
-static void
-cells_free(struct wr_cells *c)
+void
+wr_cells_free(struct wr_cells **cp)
 {
+	struct wr_cells *c = *cp;
+
+	*cp = NULL;
+	if (c == NULL)
+		return;
 	for (int k = 0; k < WR_CELL_KINDS; k++) {
 		free(c->t[k].known);
 		free(c->t[k].chains);
@@ -161,14 +166,14 @@ wr_cells_new(struct wr_shm *m)
 		t->known = calloc(t->max, sizeof(*t->known));
 		t->chains = calloc(t->max, sizeof(*t->chains));
 		if (t->known == NULL || t->chains == NULL) {
-			cells_free(c);
+			wr_cells_free(&c);
 			errno = ENOMEM;
 			return NULL;
 		}
 	}
 	c->tables = wr_tables_new(m);
 	if (c->tables == NULL) {
-		cells_free(c);
+		wr_cells_free(&c);
 		errno = ENOMEM;
 		return NULL;
 	}

@@ -21,6 +21,8 @@ struct wr_cells;
 
 /* NULL and errno.  Reads what the region already names; `m` is kept. */
 struct wr_cells *wr_cells_new(struct wr_shm *m);
+/* The region stays as it is.  Leaves NULL. */
+void wr_cells_free(struct wr_cells **t);
 /* Another master may have changed the table: read it anew. */
 void wr_cells_reload(struct wr_cells *t);
 

@@ -2,6 +2,9 @@
 /* crew - the master's children: born, told, heard, buried; see master.h. */
 #include <assert.h>
 #include <errno.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +36,20 @@ wr_crew_get(struct wr_master *m, int slot)
 /* -- Born ---------------------------------------------------------------- */
 
 /*
+ * What a large configuration has left in the master's heap is the child's too,
+ * and would be its own as soon as the master uses it for the next one.
+ */
+static void
+let_go_of_memory(struct wr_master *m)
+{
+	wr_cells_free(&m->cells);
+	wr_text_fini(&m->errors);
+#ifdef __GLIBC__
+	(void)malloc_trim(0);
+#endif
+}
+
+/*
  * The child has copies of all that the master has.  What is bound to a
  * descriptor goes with it (wr_drop_fds); mappings of other generations are
  * undone here, so that their addresses can be used again.
@@ -54,6 +71,7 @@ forget(struct wr_master *m, struct wr_gen *mine)
 		}
 	}
 	wr_loop_abandon(&m->loop);
+	let_go_of_memory(m);
 }
 
 wr_noreturn static void

@@ -241,10 +241,12 @@ a_listener_has_its_own_line(void)
 static void
 no_name_makes_a_second_line(void)
 {
-	char name[] = "a\nb\x1b[1m", *bad[] = { name };
+	struct wr_cell bad[] = { { .name = "a\nb\x1b[1m" } };
+	struct wr_stats st = stats;
 
 	start();
-	px.listener_names = bad;
+	st.listener_cells = bad;
+	px.stats = &st;
 	m->on_end(&s);
 	is_int(strncmp(written() + 24, " a\\nb\\x1b[1m 192", 16), 0);
 	finish();
