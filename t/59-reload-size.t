@@ -29,7 +29,7 @@ sub conf
 	}
 	$text .= "e = { servers = \"${\$echo->addr}\"; };\n};\n";
 	$text .= "listeners = { web = { listen = \"$WEB\"; upstream = \"e\";";
-	return $text . " timeouts = { idle = \"${\(100 + $i)}s\"; }; }; };\n";
+	return $text . " timeouts = { idle = \"${\(3600 + $i)}s\"; }; }; };\n";
 }
 
 # The log's own measure of the last reload, in milliseconds.
