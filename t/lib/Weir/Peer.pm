@@ -16,8 +16,8 @@
 # unix => path, rcvbuf => , sndbuf => bytes.
 #
 # A server remembers per connection what it got.  ask('stats') gives
-# accepted, open, bytes, eofs, resets, and got and md5: lists in order of
-# acceptance.
+# accepted, open, open_max, bytes, eofs, resets, and got and md5: lists in order
+# of acceptance.
 package Weir::Peer;
 
 use strict;
@@ -364,8 +364,8 @@ sub new
 	my $p = bless {
 		ctl => $ctl, lsn => $lsn, how => $how, conn => {}, all => [],
 		rd => '', wr => '', line => '', await => undef,
-		n => { accepted => 0, open => 0, bytes => 0, eofs => 0,
-			resets => 0 },
+		later => [], n => { accepted => 0, open => 0, open_max => 0,
+			bytes => 0, eofs => 0, resets => 0 },
 	}, $class;
 
 	vec($p->{rd}, fileno $_, 1) = 1 for $ctl, $lsn;
@@ -379,13 +379,40 @@ sub run
 	while (!$p->{over}) {
 		my ($r, $w) = ($p->{rd}, $p->{wr});
 
-		my $n = select $r, $w, undef, undef;
+		my $n = select $r, $w, undef, $p->wait;
+		$p->due;
 		next if $n <= 0;
 		$p->send_more($_) for $p->ready($w);
 		$p->receive($_) for $p->ready($r);
 		$p->accept if $p->{lsn} && vec $r, fileno $p->{lsn}, 1;
 		$p->command if vec $r, fileno $p->{ctl}, 1;
 		$p->check;
+	}
+}
+
+# Do it after so many seconds, which are the same for all.
+sub later
+{
+	my ($p, $seconds, $code) = @_;
+
+	push @{$p->{later}}, [Weir::now() + $seconds, $code];
+}
+
+sub wait
+{
+	my ($p) = @_;
+	my ($first) = @{$p->{later}} or return undef;
+	my $left = $first->[0] - Weir::now();
+
+	return $left > 0 ? $left : 0;
+}
+
+sub due
+{
+	my ($p) = @_;
+
+	while (@{$p->{later}} && $p->{later}[0][0] <= Weir::now()) {
+		(shift @{$p->{later}})->[1]->();
 	}
 }
 
@@ -417,6 +444,8 @@ sub accept
 		vec($p->{rd}, $c->{fd}, 1) = 1;
 		$p->{n}{accepted}++;
 		$p->{n}{open}++;
+		$p->{n}{open_max} = $p->{n}{open}
+		    if $p->{n}{open} > $p->{n}{open_max};
 		$p->tell('accept', $c);
 	}
 }
