@@ -42,9 +42,10 @@ struct wr_proxy {
 							      WR_NO_HOOK */
 	int access_fd;
 	struct wr_hook turn_end;
-	bool admit;     /* at the end of the turn: places may be free */
-	bool yielded;   /* others wait longer, in other processes */
-	bool impatient; /* and did nothing about it */
+	uint32_t queued; /* sessions that wait, for whatever upstream */
+	bool admit;      /* at the end of the turn: places may be free */
+	bool yielded;    /* others wait longer, in other processes */
+	bool impatient;  /* and did nothing about it */
 	struct wr_timer patience;
 	struct wr_doom *dooms; /* by cell of the server */
 	uint32_t first_doom;   /* cell + 1 */

@@ -66,23 +66,35 @@ take(struct wr_session *s, const struct wr_server_conf *sv)
 	wr_count(&wr_count_upstream(s->px, s->upstream_cell)->picks, 1);
 }
 
-/* Others may wait for the place, here and in other processes. */
+/* Others may wait for the place, here and in other processes.  Who waits
+ * longest is told, and tells the next one of what it leaves. */
 static void
 tell_waiting(struct wr_proxy *px, uint32_t upstream)
 {
-	uint32_t high = wr_load(px->stats->slots_high);
+	uint32_t high = wr_load(px->stats->slots_high), to = high;
+	uint64_t oldest_ms = UINT64_MAX, its_ms;
 	static const uint64_t one = 1;
 
 	px->admit = true;
+	/* Either we see that it waits, or it sees the place, wr_dial_queue().
+	 */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; i < high; i++) {
+		const struct wr_upstream_count *n =
+		    wr_stats_upstream(px->stats, i, upstream);
+
 		if (i == px->slot_index || px->stats->wake[i] < 0 ||
-		    wr_load(
-			&wr_stats_upstream(px->stats, i, upstream)->waiting) ==
-			0)
+		    wr_load(&n->waiting) == 0)
 			continue;
-		/* It can only fail if a wake-up is pending anyway. */
-		(void)!write(px->stats->wake[i], &one, sizeof(one));
+		its_ms = wr_load(&n->oldest_ms);
+		if (its_ms < oldest_ms) {
+			oldest_ms = its_ms;
+			to = i;
+		}
 	}
+	/* It can only fail if a wake-up is pending anyway. */
+	if (to < high)
+		(void)!write(px->stats->wake[to], &one, sizeof(one));
 }
 
 /* On the clock of all processes. */
@@ -118,6 +130,7 @@ wr_dial_leave(struct wr_session *s)
 
 	if (s->queued) {
 		s->queued = false;
+		px->queued--;
 		wr_count(&wr_count_upstream(px, s->upstream_cell)->waiting,
 		    (uint64_t)-1);
 		publish_oldest(px, s->upstream_cell);
@@ -176,17 +189,40 @@ back_off(struct wr_session *s)
 static void
 none(struct wr_session *s)
 {
-	if (s->tries > 0) {
-		wr_session_end(s, wr_trouble_end(s->fault));
-		return;
-	}
 	if (s->upstream->timeouts.ms[WR_T_WAIT_UP] != WR_OFF) {
+		/* Whoever comes up may be one that it has tried. */
+		s->tried = 0;
 		s->wait_up = true;
 		wr_session_go(s, WR_QUEUE);
 		return;
 	}
+	if (s->tries > 0) {
+		wr_session_end(s, wr_trouble_end(s->fault));
+		return;
+	}
 	wr_count(&wr_count_upstream(s->px, s->upstream->cell)->no_server, 1);
 	wr_session_end(s, WR_END_WEIR_PICK_NO_SERVER);
+}
+
+static uint64_t
+all_waiting(const struct wr_proxy *px, uint32_t cell)
+{
+	uint32_t high = wr_load(px->stats->slots_high);
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < high; i++)
+		n += wr_load(&wr_stats_upstream(px->stats, i, cell)->waiting);
+	return n;
+}
+
+/* Those who came before are first, unless their queue is full: then a place is
+ * better used than not. */
+static bool
+others_wait(const struct wr_session *s)
+{
+	uint64_t n = all_waiting(s->px, s->upstream->cell);
+
+	return n > 0 && n < s->upstream->queue_max;
 }
 
 void
@@ -203,7 +239,11 @@ wr_dial_pick(struct wr_session *s)
 	}
 	switch (wr_upstream_pick(s->px, s, s->upstream, s->tried, &s->server)) {
 	case WR_PICKED:
-		wr_session_go(s, WR_CONNECT);
+		if (!others_wait(s)) {
+			wr_session_go(s, WR_CONNECT);
+			break;
+		}
+		wr_session_go(s, WR_QUEUE);
 		break;
 	case WR_PICK_FULL:
 		wr_session_go(s, WR_QUEUE);
@@ -221,17 +261,6 @@ wr_dial_pick(struct wr_session *s)
 
 /* -- Queue --------------------------------------------------------------- */
 
-static uint64_t
-all_waiting(const struct wr_proxy *px, uint32_t cell)
-{
-	uint32_t high = wr_load(px->stats->slots_high);
-	uint64_t n = 0;
-
-	for (uint32_t i = 0; i < high; i++)
-		n += wr_load(&wr_stats_upstream(px->stats, i, cell)->waiting);
-	return n;
-}
-
 void
 wr_dial_queue(struct wr_session *s)
 {
@@ -245,11 +274,15 @@ wr_dial_queue(struct wr_session *s)
 	}
 	s->upstream_cell = u->cell;
 	s->queued = true;
+	s->px->queued++;
 	s->since_ms = wr_session_age_ms(s);
 	wr_count(&n->queued, 1);
 	wr_count(&n->waiting, 1);
 	if (n->oldest_ms == 0)
 		wr_store(&n->oldest_ms, queued_ms(s));
+	/* A place may have come free before this was seen. */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	s->px->admit = true;
 	wr_session_limit(
 	    s, u->timeouts.ms[s->wait_up ? WR_T_WAIT_UP : WR_T_QUEUE]);
 	if (!wr_timer_is_set(&s->px->patience))
@@ -293,29 +326,46 @@ after_others(struct wr_session *s)
 static bool
 admit(struct wr_session *s)
 {
+	struct wr_proxy *px = s->px;
+	uint32_t cell = s->upstream_cell;
 	enum wr_picked how;
 
 	if (!refresh(s)) {
 		wr_session_end(s, WR_END_WEIR_PICK_NO_UPSTREAM);
 		return true;
 	}
-	how = wr_upstream_pick(s->px, s, s->upstream, s->tried, &s->server);
+	how = wr_upstream_pick(px, s, s->upstream, s->tried, &s->server);
 	if (how == WR_PICK_FULL)
 		return false;
 	if (s->wait_up && (how == WR_PICK_NONE || how == WR_PICK_EJECTED))
 		return false;
 	if (how == WR_PICKED && after_others(s)) {
-		tell_waiting(s->px, s->upstream_cell);
-		s->px->yielded = true;
+		tell_waiting(px, cell);
+		px->yielded = true;
 		return false;
 	}
 	wr_dial_leave(s);
+	/* The deadline of retries is for those that wait between them. */
+	if (s->wait_up)
+		s->dial_ms += wr_session_age_ms(s) - s->since_ms;
 	s->wait_up = false;
-	if (how == WR_PICKED)
-		wr_session_go(s, WR_CONNECT);
-	else
+	if (how != WR_PICKED) {
 		wr_session_go(s, WR_PICK);
+		return true;
+	}
+	wr_session_go(s, WR_CONNECT);
+	/* There may be more places than it was told of. */
+	if (wr_count_upstream(px, cell)->waiting == 0)
+		tell_waiting(px, cell);
 	return true;
+}
+
+/* All who wait here wait for the same as this one. */
+static bool
+all_like(const struct wr_session *s)
+{
+	return wr_count_upstream(s->px, s->upstream_cell)->waiting ==
+	       s->px->queued;
 }
 
 /* Those who were let go first may be stopped, or dead and not yet reaped. */
@@ -340,8 +390,11 @@ wr_dial_admit(struct wr_proxy *px)
 		struct wr_session *s =
 		    wr_container_of(n, struct wr_session, link);
 
-		if (s->upstream != full && !admit(s))
-			full = s->upstream;
+		if (s->upstream == full || admit(s))
+			continue;
+		full = s->upstream;
+		if (all_like(s))
+			break;
 	}
 	if (px->yielded)
 		wr_timer_set(px->loop, &px->patience, PATIENCE_MS, on_patience);

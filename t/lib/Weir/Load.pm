@@ -14,7 +14,7 @@
 # behind weir).  What can become of one: ok, refused, reset, eof (the end
 # before the answer), timeout, wrong.  With `keep`, $load->{kept} has each
 # short one after the end: when it began and ended (on the clock of the day),
-# what became of it, and which of the addresses it went to.
+# what became of it, which of the addresses it went to, and its number.
 package Weir::Load;
 
 use strict;
@@ -174,7 +174,7 @@ sub open
 	my $serial = ++$l->{serial};
 	my $c = { kind => $kind, got => '', want => "$kind $serial\n",
 		begun => Weir::now(), at => Time::HiRes::time(),
-		to => $serial % @{$l->{to}} };
+		to => $serial % @{$l->{to}}, serial => $serial };
 
 	$c->{s} = Weir::Load::dial($l->{to}[$c->{to}]) // return $l->count($c,
 	    $!{EAGAIN} ? 'full' : 'refused');
@@ -188,7 +188,7 @@ sub count
 	my ($l, $c, $what) = @_;
 	my $now = Time::HiRes::time();
 
-	push @{$l->{kept}}, [$c->{at}, $now, $what, $c->{to}]
+	push @{$l->{kept}}, [$c->{at}, $now, $what, $c->{to}, $c->{serial}]
 	    if $l->{keep} && $c->{kind} eq 'short';
 	$what .= " $c->{kind}" if $c->{kind} ne 'short';
 	$l->{n}{$what}++;

@@ -608,6 +608,8 @@ my %COMMAND = (
 	},
 	# What the server's own code makes of it.
 	mode => sub { $_[0]{mode} = $_[1]; return 1 },
+	# What it has noted.
+	notes => sub { return $_[0]{notes} // [] },
 );
 
 sub command
