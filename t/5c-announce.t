@@ -21,12 +21,13 @@ my @echo = map { Weir::Peer->echo } 1 .. 3;
 
 sub conf
 {
-	my ($more) = @_;
+	my ($more, $ttl) = @_;
 
+	$ttl //= '1h';
 	return <<"EOT";
 access_log = { skip = "client.relay.eof"; };
 upstreams = {
-	app = { announce = { ttl = "1500ms"; secret = "$SECRET"; };
+	app = { announce = { ttl = "$ttl"; secret = "$SECRET"; };
 	    health = { interval = "100ms"; fall = 1; };
 	    slow_start = "10ms"; servers_max = 2000; };
 	crowd = { announce = { ttl = "1h"; secret = "$SECRET"; };
@@ -143,6 +144,7 @@ Weir::get($old, qr/\n/);
 tells(beat(name => 'two', address => $echo[1]->addr, leaving => 1),
     'accepted');
 ok(!exists servers()->{two}, 'it says that it leaves');
+is($w->reload(conf('', '500ms')), 0, 'no time without beats any more');
 becomes('', 'no beat in time: it has left too');
 ok($w->logged(qr/server one of upstream app leaves: no beat in time/),
     'the log says why');
@@ -152,6 +154,7 @@ close $old;
 # What was heard before is too old, whoever says it again.
 tells($good, 'refused');
 
+is($w->reload(conf('')), 0, 'as before');
 SKIP: {
 	skip 'no bash or no openssl', 2 if system
 	    'command -v bash openssl >/dev/null';
