@@ -20,6 +20,9 @@ chdir $dir or die "$dir: $!";
 # What no archive can hold.
 POSIX::mkfifo('fifo', 0600) or die "fifo: $!";
 symlink 'link-to-itself', 'link-to-itself';
+# A folder in which a few wildcards lead to millions of files.
+mkdir 'deep' or die "deep: $!";
+symlink '.', "deep/$_" for 1 .. 30;
 open my $large, '>', 'large.inc' or die "large.inc: $!";
 print $large '#' x (17 << 20);
 close $large;

@@ -72,6 +72,12 @@ for my $word (qw(reload reopen quit stop upgrade status)) {
 my @lost = conf("pid = \"$dir/lost.pid\";\nlisteners = { = };\n");
 runs('-s by a broken file', ['-s', 'status', @lost], 1, $none,
     qr/lost\.pid/);
+mkdir "$dir/conf.d";
+Weir::spew("$dir/conf.d/a.conf", "listeners = { = };\n");
+Weir::spew("$dir/conf.d/b.conf", "pid = \"b.pid\";\n");
+my @apart = conf("include = [ \"conf.d/none.conf\", \"conf.d/*.conf\" ];\n");
+runs('-s by an included file', ['-s', 'status', @apart], 1, $none,
+    qr{conf\.d/b\.pid});
 runs('-s by a prefix', ['-s', 'status', '-c', "$dir/none", '-p', $dir], 1,
     $none, qr{\Q$dir\E/weir\.pid});
 Weir::spew("$dir/garbage.pid", "all\0kinds of things");

@@ -378,7 +378,8 @@ struct wr_gen *wr_conf_load(struct wr_load *ld);
 /* The effective configuration with all defaults, where each value came from
  * and when it takes effect (-T).  0 or -1 with errors as above. */
 wr_must_check int wr_conf_dump(struct wr_load *ld, struct wr_text *out);
-/* `pid =` of a file that may be broken; false if it is not there. */
+/* `pid =` of a file that may be broken, or of one that it includes; false if
+ * it is not there. */
 bool wr_conf_scan_pid(const char *path, char *pid, size_t size);
 
 /* All tables of keys, for -T, the manual's test and the editor file: prints

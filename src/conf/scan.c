@@ -3,7 +3,6 @@
 #include "conf/scan.h"
 
 #include <errno.h>
-#include <glob.h>
 #include <stdlib.h>
 
 #include "conf/files.h"
@@ -112,19 +111,6 @@ file_open(
 	return true;
 }
 
-/* What glob() must not take for a pattern. */
-static bool
-quoted(struct wr_text *t, const char *dir)
-{
-	for (; *dir != '\0'; dir++) {
-		if (strchr("*?[\\", *dir) != NULL)
-			wr_text_putc(t, '\\');
-		wr_text_putc(t, *dir);
-	}
-	wr_text_putc(t, '/');
-	return !t->cut;
-}
-
 static struct wr_wait *
 wait_new(struct wr_scan *s, const struct wr_wait *w, const char *path,
     const char *shown)
@@ -140,36 +126,41 @@ wait_new(struct wr_scan *s, const struct wr_wait *w, const char *path,
 	return one->path != NULL && one->shown != NULL ? one : NULL;
 }
 
-/* All files that `w->path`, as written, stands for; in order. */
-static bool
+struct matching {
+	struct wr_scan *s;
+	const struct wr_wait *w;
+	struct wr_wait **tail;
+};
+
+static int
+on_match(const char *path, const char *shown, void *arg)
+{
+	struct matching *m = arg;
+
+	*m->tail = wait_new(m->s, m->w, path, shown);
+	if (*m->tail == NULL)
+		return -ENOMEM;
+	m->tail = &(*m->tail)->next;
+	return 0;
+}
+
+/* All files that `w->path`, as written, stands for; in order.  NULL, or why
+ * they cannot be had. */
+static const char *
 matches(struct wr_scan *s, const struct wr_wait *w, struct wr_wait **list)
 {
-	struct wr_text t = { 0 };
-	glob_t g = { 0 };
-	size_t skip;
-	int err;
+	struct matching m = { s, w, list };
 
 	*list = NULL;
-	if (strpbrk(w->path, "*?[") == NULL) {
-		*list = wait_new(s, w, w->path, w->path);
-		return *list != NULL;
+	switch (wr_path_glob(w->by->dir, w->path, on_match, &m)) {
+	case 0:
+		return NULL;
+	case -E2BIG:
+		return "its wildcards lead to more than 100000 files: name "
+		       "the folder";
+	default:
+		return "out of memory";
 	}
-	if (w->path[0] != '/' && !quoted(&t, w->by->dir))
-		return false;
-	wr_text_puts(&t, w->path);
-	skip = w->path[0] != '/' ? strlen(w->by->dir) + 1 : 0;
-	err = glob(t.p, 0, NULL, &g);
-	for (size_t i = 0; err == 0 && i < g.gl_pathc; i++) {
-		*list = wait_new(s, w, g.gl_pathv[i], g.gl_pathv[i] + skip);
-		if (*list == NULL)
-			err = GLOB_NOSPACE;
-		else
-			list = &(*list)->next;
-	}
-	if (err == 0 || err == GLOB_NOMATCH)
-		globfree(&g);
-	wr_text_fini(&t);
-	return err != GLOB_NOSPACE;
 }
 
 /* @include "file": its settings stand here. */
@@ -180,6 +171,7 @@ wr_scan_include_here(struct wr_in *in, struct wr_open *o)
 	struct wr_wait w = { .by = in->x.src, .line = in->x.line }, *v = NULL;
 	char bracket = o->bracket;
 	struct wr_str word = wr_lex_word(&in->x);
+	const char *why;
 	bool bad, secret;
 
 	if (!wr_str_is(word, "@include") || wr_lex_next(&in->x) != '"') {
@@ -192,8 +184,10 @@ wr_scan_include_here(struct wr_in *in, struct wr_open *o)
 		return true;
 	w.path =
 	    wr_arena_str(s->scratch, (struct wr_str){ s->text.p, s->text.len });
-	if (w.path == NULL || !matches(s, &w, &v)) {
-		wr_lex_stop(&in->x, w.line, "out of memory");
+	why = w.path != NULL ? matches(s, &w, &v) : "out of memory";
+	if (why != NULL) {
+		wr_lex_stop(&in->x, w.line, "@include \"%s\": %s",
+		    w.path != NULL ? w.path : "", why);
 		return false;
 	}
 	o->bracket = '\0';
@@ -217,6 +211,7 @@ file(struct wr_scan *s, const struct wr_wait *w)
 	struct wr_wait *first = NULL, *v;
 	struct wr_in in = { .tail = &first };
 	struct wr_open o = { .serial = ++s->groups };
+	const char *why;
 	char *data = NULL;
 	bool fine;
 
@@ -230,9 +225,10 @@ file(struct wr_scan *s, const struct wr_wait *w)
 	}
 	free(data);
 	for (; fine && first != NULL; first = first->next) {
-		if (!matches(s, first, &v))
-			return refuse_file(
-			    s, w->by, w->line, w->shown, "out of memory");
+		why = matches(s, first, &v);
+		if (why != NULL)
+			(void)refuse_file(
+			    s, first->by, first->line, first->path, why);
 		for (; v != NULL && s->fatal.n == 0; v = v->next)
 			(void)file(s, v);
 	}

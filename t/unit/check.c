@@ -560,6 +560,44 @@ the_pid_file_is_found_in_a_broken_file(void)
 	ok(!wr_conf_scan_pid(conf_path("none.conf"), pid, sizeof(pid)));
 }
 
+/* In a file that a file includes, whatever else they say. */
+static void
+the_pid_file_may_be_named_in_an_included_file(void)
+{
+	static const char *const FILES[] = {
+		"include = \"b.inc\";",
+		"include = [ \"none.inc\", \"b.inc\" ]; a = {",
+		"include : (\"broken.inc\",\"b.inc\"); a = 30s",
+		"include = \"*.inc\";",
+		"@include \"b.inc\"\n",
+		"x = \"include\"; y = { include = \"c.inc\"; };\n"
+		"include = \"${NO_SUCH_NAME:-b}.inc\"",
+		/* It includes itself. */
+		"include = [ \"t.conf\", \"t.conf\", \"b.inc\" ];",
+	};
+	static const char LOOP[] = "include = [ \"*.conf\", \"t.conf\" ];";
+	char pid[64];
+
+	conf_write("b.inc", "pid = \"/run/x.pid\";", 19);
+	conf_write("broken.inc", "pid = \"/run/y.pid", 18);
+	for (size_t i = 0; i < WR_COUNT(FILES); i++) {
+		conf_write("t.conf", FILES[i], strlen(FILES[i]));
+		ok(wr_conf_scan_pid(conf_path("t.conf"), pid, sizeof(pid)));
+		is_str(pid, "/run/x.pid");
+	}
+	conf_write("t.conf", LOOP, strlen(LOOP));
+	ok(!wr_conf_scan_pid(conf_path("t.conf"), pid, sizeof(pid)));
+	/* A path is relative to the file that names it. */
+	conf_write("t.conf", "include = \"b.inc\";", 18);
+	conf_write("b.inc", "pid = \"z.pid\";", 14);
+	ok(wr_conf_scan_pid(conf_path("t.conf"), pid, sizeof(pid)));
+	is_str(pid, conf_path("z.pid"));
+	/* Strings and groups that only look like it. */
+	conf_write("t.conf",
+	    "a = { include = \"b.inc\"; }; b = include; \"b.inc\";", 49);
+	ok(!wr_conf_scan_pid(conf_path("t.conf"), pid, sizeof(pid)));
+}
+
 /* Every key has what -T, the manual and the editor need. */
 static void
 tables_are_complete(void)
@@ -662,6 +700,7 @@ main(void)
 	listens_are_one_an_address();
 	ten_thousand_are_no_trouble();
 	the_pid_file_is_found_in_a_broken_file();
+	the_pid_file_may_be_named_in_an_included_file();
 	tables_are_complete();
 	lines_of_the_access_log_are_compiled();
 	conf_end();
