@@ -446,17 +446,23 @@ on_wake(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 		wr_warnx("news of other processes are not seen any more");
 }
 
-/* INT comes from a terminal to all of its processes; it is the master's. */
+/*
+ * INT and QUIT come from a terminal to all of its processes; they are the
+ * master's as long as there is one.  It would go on to count on a process that
+ * drains of its own accord, and whose clients would wait.
+ */
 static void
 on_signal(struct wr_loop *l, int signo, void *arg)
 {
 	struct wr_frame *f = arg;
 
 	(void)l;
-	if (signo == SIGQUIT)
-		drain(f);
-	else if (signo == SIGTERM || f->orphan)
+	if (getppid() != f->birth->master)
+		orphaned(f);
+	if (signo == SIGTERM || (signo == SIGINT && f->orphan))
 		stop(f);
+	else if (f->orphan)
+		drain(f);
 }
 
 /* -- Birth --------------------------------------------------------------- */
@@ -470,7 +476,6 @@ separate(struct wr_frame *f)
 	int keep[WR_SLOTS + 6], n = 0;
 
 	wr_signals_abandon();
-	(void)sigprocmask(SIG_SETMASK, b->signos, NULL);
 	keep[n++] = STDIN_FILENO;
 	keep[n++] = STDOUT_FILENO;
 	keep[n++] = STDERR_FILENO;
@@ -557,6 +562,9 @@ start_events(struct wr_frame *f)
 	err = wr_signals_start(f->loop, signos, on_signal, f);
 	if (err < 0)
 		return err;
+	/* Blocked since before the fork: what has come meanwhile, to all of us
+	 * or as a question of the watchdog, finds its handler. */
+	(void)sigprocmask(SIG_SETMASK, f->birth->signos, NULL);
 	f->why = "channel";
 	err =
 	    wr_chan_start(&f->chan, f->loop, f->birth->fd, on_msg, on_chan_end);
