@@ -14,6 +14,9 @@
 /* A reader that is late may have a lot to read; others want their turn. */
 #define BATCH 64
 
+/* Until what the kernel is short of may be there. */
+#define AGAIN_MS 10
+
 struct queued {
 	struct wr_list link;
 	struct wr_msg msg;
@@ -45,6 +48,7 @@ static const char *const names[WR_MSG_KINDS] = {
 };
 
 static wr_done_fn on_readable, on_writable;
+static wr_timer_fn on_again;
 
 const char *
 wr_msg_name(unsigned kind)
@@ -141,31 +145,60 @@ drop(struct queued *q)
 	free(q);
 }
 
-static void
-on_writable(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+/* ETOOMANYREFS: too many descriptors are under way already, maybe in other
+ * channels; the socket is writable all the same. */
+static bool
+is_short(int err)
 {
-	struct wr_chan *ch =
-	    wr_container_of(wr_sock_of_out(op), struct wr_chan, sock);
-	int err = d->res;
+	return err == -ENOBUFS || err == -ENOMEM || err == -ETOOMANYREFS;
+}
 
-	(void)l;
-	ch->watching = false;
-	if (err == -ECANCELED)
-		return;
+static void
+flush(struct wr_chan *ch)
+{
+	int err = 0;
+
 	while (err >= 0 && !wr_list_empty(&ch->queue)) {
 		struct queued *q = wr_container_of(
 		    wr_list_first(&ch->queue), struct queued, link);
 
 		err = wr_sock_send_fds(
 		    ch->sock.fd, &q->msg, sizeof(q->msg), q->fds, q->n);
-		if (err == -EAGAIN || err == -EINTR) {
+		if (err == -EAGAIN) {
 			watch_out(ch);
+			return;
+		}
+		if (is_short(err)) {
+			wr_timer_set(ch->loop, &ch->again, AGAIN_MS, on_again);
 			return;
 		}
 		drop(q);
 	}
 	if (err < 0)
 		end(ch, err);
+}
+
+static void
+on_again(struct wr_loop *l, struct wr_timer *t)
+{
+	(void)l;
+	flush(wr_container_of(t, struct wr_chan, again));
+}
+
+static void
+on_writable(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_chan *ch =
+	    wr_container_of(wr_sock_of_out(op), struct wr_chan, sock);
+
+	(void)l;
+	ch->watching = false;
+	if (d->res == -ECANCELED)
+		return;
+	if (d->res < 0)
+		end(ch, d->res);
+	else
+		flush(ch);
 }
 
 /* Behind what waits already; descriptors are copied, because the caller may
@@ -205,13 +238,17 @@ wr_chan_send(struct wr_chan *ch, const struct wr_msg *m, const int *fds, int n)
 	msg.version = WR_MSG_VERSION;
 	if (!wr_list_empty(&ch->queue))
 		return enqueue(ch, &msg, fds, n);
-	do
-		err = wr_sock_send_fds(ch->sock.fd, &msg, sizeof(msg), fds, n);
-	while (err == -EINTR);
-	/* ETOOMANYREFS: too many descriptors are under way already. */
-	if (err == -EAGAIN || err == -ENOBUFS || err == -ETOOMANYREFS)
+	err = wr_sock_send_fds(ch->sock.fd, &msg, sizeof(msg), fds, n);
+	if (err == -EAGAIN || is_short(err))
 		return enqueue(ch, &msg, fds, n);
 	return err;
+}
+
+void
+wr_chan_hear(struct wr_chan *ch)
+{
+	while (!ch->closed && read_one(ch) > 0)
+		continue;
 }
 
 int
@@ -241,6 +278,7 @@ wr_chan_close(struct wr_chan *ch, wr_close_fn *fn)
 {
 	assert(!ch->closed);
 	ch->closed = true;
+	wr_timer_stop(ch->loop, &ch->again);
 	while (!wr_list_empty(&ch->queue))
 		drop(wr_container_of(
 		    wr_list_first(&ch->queue), struct queued, link));

@@ -90,7 +90,8 @@ typedef void wr_chan_end_fn(struct wr_chan *ch, int err);
 struct wr_chan {
 	struct wr_loop *loop;
 	struct wr_sock sock;
-	struct wr_list queue; /* what could not be sent yet */
+	struct wr_list queue;  /* what could not be sent yet */
+	struct wr_timer again; /* it is tried again */
 	wr_msg_fn *on_msg;
 	wr_chan_end_fn *on_end;
 	bool watching; /* until the socket takes more */
@@ -103,6 +104,8 @@ const char *wr_msg_name(unsigned kind);
 /* Take over `fd` and begin to read.  -errno; `fd` is the caller's then. */
 wr_must_check int wr_chan_start(struct wr_chan *ch, struct wr_loop *l, int fd,
     wr_msg_fn *on_msg, wr_chan_end_fn *on_end);
+/* Hand out at once what has come. */
+void wr_chan_hear(struct wr_chan *ch);
 /* Drop what waits, close; `fn` (or NULL) runs at the end of a turn, then `ch`
  * may be freed.  May be called from on_msg and on_end. */
 void wr_chan_close(struct wr_chan *ch, wr_close_fn *fn);

@@ -237,8 +237,14 @@ event(struct wr_child *c, enum wr_event_kind kind, uint64_t generation)
 static void
 refused(struct wr_child *c, const struct wr_msg *msg)
 {
-	wr_text_printf(&c->master->errors, "%s[%ld]: %s\n", c->name,
-	    (long)c->pid, msg->text);
+	struct wr_master *m = c->master;
+
+	/* While nobody waits for an answer, nobody prints m->errors. */
+	if (m->up && m->reload.state == WR_RELOAD_IDLE)
+		wr_errorx("%s[%ld]: %s", c->name, (long)c->pid, msg->text);
+	else
+		wr_text_printf(&m->errors, "%s[%ld]: %s\n", c->name,
+		    (long)c->pid, msg->text);
 	event(c, WR_EV_REFUSED, msg->generation);
 }
 
@@ -294,14 +300,18 @@ on_closed(struct wr_loop *l, struct wr_sock *k)
 		child_free(c);
 }
 
-/* The end of the channel says nothing about the process; SIGCHLD does. */
+/* The end of the channel says nothing about the process; SIGCHLD does.  But
+ * one that lives and cannot be talked to is of no use. */
 static void
 on_chan_end(struct wr_chan *ch, int err)
 {
 	struct wr_child *c = wr_container_of(ch, struct wr_child, chan);
 
-	if (err == -EPROTO) {
-		wr_errorx("%s speaks another language", c->name);
+	if (err != -EPIPE && err != -ECONNRESET) {
+		wr_errorx("%s[%ld] cannot be talked to: %s", c->name,
+		    (long)c->pid,
+		    err == -EPROTO ? "it speaks another language"
+				   : strerror(-err));
 		wr_crew_kill(c->master, (int)c->slot, SIGKILL);
 	}
 	wr_chan_close(ch, on_closed);
@@ -336,8 +346,10 @@ bury(struct wr_child *c, int status)
 	struct wr_master *m = c->master;
 	int slot = (int)c->slot;
 
-	say_how(c, status);
 	c->reaped = true;
+	/* Its last words may say why. */
+	wr_chan_hear(&c->chan);
+	say_how(c, status);
 	wr_watch_remove(m->watch, slot);
 	wr_listens_gone(m->listens, slot);
 	wr_slot_drop(m->shm, c->slot);

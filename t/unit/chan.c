@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "io/sock.h"
 #include "t/unit/tap.h"
@@ -179,12 +181,81 @@ a_channel_may_be_closed_by_a_message(void)
 	close_both();
 }
 
+static const struct wr_loop_conf conf = { .backend = "poll", .socks_max = 64 };
+
+#define FEW 60
+
+/* In a process of its own, which has no rights and few descriptors: so many
+ * are under way to somebody else that none can be sent here. */
+static int
+send_while_others_wait(void)
+{
+	const struct rlimit few = { FEW, FEW };
+	struct wr_msg m = { .kind = WR_MSG_LISTEN };
+	int pair[2], others[2], p[2], fds[FEW + 1];
+
+	if (geteuid() == 0 && (setgid(65531) < 0 || setuid(65531) < 0))
+		return 2;
+	l = wr_loop_new(&conf);
+	if (l == NULL || pipe(p) < 0 || wr_sock_pair(others) < 0 ||
+	    setrlimit(RLIMIT_NOFILE, &few) < 0)
+		return 3;
+	memset(&seen, 0, sizeof(seen));
+	seen.fds[0] = seen.fds[1] = -1;
+	if (wr_sock_pair(pair) < 0 ||
+	    wr_chan_start(&a, l, pair[0], on_msg, on_end) < 0 ||
+	    wr_chan_start(&b, l, pair[1], on_msg, on_end) < 0)
+		return 3;
+	for (int i = 0; i <= FEW; i++)
+		fds[i] = p[0];
+	if (wr_sock_send_fds(others[0], "x", 1, fds, FEW + 1) < 0)
+		return 4;
+	if (wr_chan_send(&a, &m, p, 1) < 0)
+		return 5;
+	turns();
+	if (seen.ended > 0)
+		return 6;
+	(void)close(others[0]);
+	(void)close(others[1]);
+	for (int i = 0; i < 500 && seen.n == 0; i++)
+		wr_loop_turn(l, 10);
+	return seen.n == 1 && seen.fds[0] >= 0 && seen.ended == 0 ? 0 : 7;
+}
+
+static void
+too_many_descriptors_under_way_have_to_wait(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(send_while_others_wait());
+	is_int(waitpid(pid, &status, 0), pid);
+	is_int(status, 0);
+}
+
+static void
+what_has_come_is_heard_at_once(void)
+{
+	struct wr_msg m = { .kind = WR_MSG_FAILED };
+	int pair[2];
+
+	open_both(pair);
+	is_int(wr_chan_send(&a, &m, NULL, 0), 0);
+	is_int(wr_chan_send(&a, &m, NULL, 0), 0);
+	wr_chan_hear(&b);
+	is_int(seen.n, 2);
+	wr_chan_close(&b, NULL);
+	wr_chan_hear(&b);
+	is_int(seen.n, 2);
+	close_both();
+}
+
 int
 main(void)
 {
-	const struct wr_loop_conf c = { .backend = "poll", .socks_max = 64 };
 
-	l = wr_loop_new(&c);
+	l = wr_loop_new(&conf);
 	if (l == NULL)
 		return 1;
 	a_message_arrives_with_its_descriptors();
@@ -192,6 +263,8 @@ main(void)
 	the_end_is_told();
 	another_language_is_refused();
 	a_channel_may_be_closed_by_a_message();
+	too_many_descriptors_under_way_have_to_wait();
+	what_has_come_is_heard_at_once();
 	is_str(wr_msg_name(WR_MSG_GONE), "gone");
 	wr_loop_free(&l);
 	return tap_done();
