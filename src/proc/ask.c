@@ -17,10 +17,13 @@
 #define LINE_MAX_BYTES 64
 /* How long somebody may take to say what they want. */
 #define PATIENCE_MS 5000
+/* Until there may be a descriptor again. */
+#define ERROR_MS 200
 
 struct wr_ask {
 	struct wr_master *master;
-	struct wr_sock sock; /* listening */
+	struct wr_sock sock;   /* listening */
+	struct wr_timer again; /* accepting has failed */
 	bool open;
 	bool leave; /* do not unlink */
 	char path[WR_ADDR_TEXT];
@@ -40,7 +43,7 @@ struct guest {
 };
 
 static wr_done_fn on_accept, on_line, on_sent;
-static wr_timer_fn on_late;
+static wr_timer_fn on_late, on_again;
 static wr_close_fn on_closed;
 
 static void
@@ -195,9 +198,10 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	struct guest *g;
 
 	if (d->res < 0) {
-		if (d->res != -ECANCELED)
-			wr_errorx(
-			    "weir -s: cannot accept: %s", strerror(-d->res));
+		if (d->res == -ECANCELED)
+			return;
+		wr_errorx("weir -s: cannot accept: %s", strerror(-d->res));
+		wr_timer_set(l, &a->again, ERROR_MS, on_again);
 		return;
 	}
 	g = calloc(1, sizeof(*g));
@@ -211,6 +215,15 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	wr_list_push(&a->guests, &g->link);
 	wr_timer_set(l, &g->timer, PATIENCE_MS, on_late);
 	hear(g);
+}
+
+static void
+on_again(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_ask *a = wr_container_of(t, struct wr_ask, again);
+
+	if (wr_accept(l, &a->sock, 0, on_accept) < 0)
+		wr_timer_set(l, t, ERROR_MS, on_again);
 }
 
 void
@@ -293,6 +306,7 @@ shut(struct wr_ask *a, bool unlink_it)
 	if (!a->open)
 		return;
 	a->open = false;
+	wr_timer_stop(a->master->loop, &a->again);
 	if (unlink_it)
 		(void)unlink(a->path + strlen("unix:"));
 	wr_close(a->master->loop, &a->sock, NULL);
