@@ -99,6 +99,9 @@ void wr_check_upstreams(struct wr_check *c, const struct wr_node *all,
 /* `all` is a group, a list or NULL. */
 void wr_check_listeners(struct wr_check *c, const struct wr_node *all,
     const struct wr_node *defaults);
+/* Notices about an upstream that needs more ports than there are. */
+void wr_check_ports(struct wr_check *c, const struct wr_node *n,
+    const struct wr_upstream_conf *u);
 /* "unix:PATH" with an absolute path; -errno, not reported. */
 wr_must_check int wr_check_unix(struct wr_check *c, const struct wr_node *n,
     struct wr_str s, struct wr_addr *a);

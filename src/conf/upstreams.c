@@ -265,6 +265,7 @@ one(struct wr_check *c, const struct wr_node *n,
 	    c, n, wr_upstream_keys, u, WR_AT_UPSTREAM, base->mod);
 	c->owner = NULL;
 	check_sticky(c, n, u);
+	wr_check_ports(c, n, u);
 	if (wr_node_get(n, "servers") == NULL &&
 	    wr_node_get(n, "announce") == NULL)
 		wr_check_error(c, n, "the upstream has no servers");

@@ -406,21 +406,77 @@ wr_dial_admit(struct wr_proxy *px)
 
 /* -- Connect ------------------------------------------------------------- */
 
-/* The next own address of the server's family, if there are any. */
+/* May it be mentioned that something is wrong with the server? */
+static bool
+may_say(struct wr_session *s, const struct wr_server_conf *sv)
+{
+	struct wr_server_run *run = &s->px->servers[sv->cell];
+	uint64_t now_ms = wr_loop_now(s->px->loop);
+
+	if (run->said_ms != 0 && now_ms - run->said_ms < SAY_MS)
+		return false;
+	run->said_ms = now_ms;
+	return true;
+}
+
+static void
+say_source(struct wr_session *s, const struct wr_server_conf *sv,
+    const struct wr_addr *a)
+{
+	char text[WR_ADDR_TEXT];
+	int n;
+
+	if (!may_say(s, sv))
+		return;
+	/* Without the port, which is 0. */
+	n = (int)strlen(wr_addr_text(a, text, sizeof(text))) - 2;
+	wr_warn("upstream %s: cannot connect from %.*s", sv->upstream->name, n,
+	    text);
+}
+
+/*
+ * The next own address of the server's family, if there are any: the one
+ * whose turn it is, or the one after that which had no port for this session.
+ */
 static int
 choose_source(struct wr_session *s, const struct wr_server_conf *sv, int fd)
 {
 	const struct wr_addrs *own = &sv->upstream->source;
 	uint32_t *turn = &s->px->servers[sv->cell].source;
+	uint32_t last = s->scratch > 0 ? s->source : *turn + s->px->slot_index;
+	int err = 0;
 
-	for (uint32_t i = 0; i < own->n; i++) {
-		const struct wr_addr *a =
-		    &own->v[(++*turn + s->px->slot_index) % own->n];
+	for (uint32_t i = 1; i <= own->n; i++) {
+		const struct wr_addr *a = &own->v[(last + i) % own->n];
 
-		if (a->sa.sa_family == sv->addr.sa.sa_family)
-			return wr_sock_source(fd, a);
+		if (a->sa.sa_family != sv->addr.sa.sa_family)
+			continue;
+		s->source = (uint8_t)((last + i) % own->n);
+		*turn += i;
+		err = wr_sock_source(fd, a);
+		if (err != -EADDRNOTAVAIL)
+			return err;
+		errno = -err;
+		say_source(s, sv, a); /* it is not ours any more */
 	}
-	return 0;
+	if (err < 0)
+		s->scratch = UINT8_MAX;
+	return err;
+}
+
+/* Has it another own address from which there may be a port? */
+static bool
+has_source(const struct wr_session *s)
+{
+	const struct wr_server_conf *sv = s->server;
+	const struct wr_addrs *own = &sv->upstream->source;
+	uint32_t n = 0;
+
+	if (s->fault != -EADDRNOTAVAIL)
+		return false;
+	for (uint32_t i = 0; i < own->n; i++)
+		n += own->v[i].sa.sa_family == sv->addr.sa.sa_family;
+	return s->scratch + 1u < n;
 }
 
 static int
@@ -451,12 +507,9 @@ static void
 say(struct wr_session *s, int err)
 {
 	const struct wr_server_conf *sv = s->server;
-	struct wr_server_run *run = &s->px->servers[sv->cell];
-	uint64_t now_ms = wr_loop_now(s->px->loop);
 
-	if (run->said_ms != 0 && now_ms - run->said_ms < SAY_MS)
+	if (!may_say(s, sv))
 		return;
-	run->said_ms = now_ms;
 	errno = -err;
 	if (wr_trouble_of(err) == WR_OURS)
 		wr_error("cannot connect to server %s of upstream %s", sv->name,
@@ -511,12 +564,14 @@ wr_dial_connect(struct wr_session *s)
 		return;
 	}
 	take(s, sv);
-	if (s->tries++ == 0) {
+	if (s->fault == 0)
+		s->scratch = 0;
+	if (s->tries++ == 0 && s->scratch == 0) {
 		s->dial_ms = wr_session_age_ms(s);
 		wr_budget_first(
 		    &s->px->stats->group_states[s->upstream_cell].budget,
 		    wr_loop_now(s->px->loop));
-	} else {
+	} else if (s->tries > 1) {
 		wr_count(
 		    &wr_count_upstream(s->px, s->upstream_cell)->retries, 1);
 	}
@@ -579,6 +634,13 @@ wr_dial_closed(struct wr_session *s)
 	enum wr_trouble t = wr_trouble_of(s->fault);
 	struct wr_upstream_state *x;
 
+	if (has_source(s)) {
+		s->scratch++;
+		s->tries--;
+		s->tried &= ~wr_server_bit(s->server);
+		wr_session_go(s, WR_PICK);
+		return;
+	}
 	if (t == WR_PERMANENT || !worth_it(s, t)) {
 		wr_session_end(s, wr_trouble_end(s->fault));
 		return;

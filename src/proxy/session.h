@@ -76,10 +76,12 @@ struct wr_session {
 	int16_t fault;      /* why the last connect failed, negative errno */
 	uint8_t state;      /* enum wr_state; wr_session_go() only */
 	uint8_t end;        /* enum wr_end; wr_session_end() or a hook */
-	uint8_t scratch;    /* a count of the judge's */
+	uint8_t scratch;    /* a count of the judge's; then of own addresses
+			     * that had no port */
 	uint8_t tries;      /* connects so far */
 	uint8_t hook;       /* the module that is asked, or was last */
 	uint8_t open;       /* bit of each end that is not closed yet */
+	uint8_t source;     /* own address that it came from last */
 	bool placed : 1;    /* counts as active on server_cell */
 	bool queued : 1;    /* counts as waiting on upstream_cell */
 	bool wait_up : 1;   /* queued because no server is up */

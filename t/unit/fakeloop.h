@@ -54,6 +54,10 @@ unsigned fake_pipes(const struct wr_loop *l);
 void fake_fail_socket(int err);
 /* The next socket cannot be taken into the loop. */
 void fake_fail_init(int err);
+/* The last byte of the own address that was last asked for; those with these
+ * numbers (bits) are not ours. */
+uint8_t fake_source(void);
+void fake_miss_sources(unsigned numbers);
 /* The address that was last connected to. */
 const struct wr_addr *fake_connected(void);
 /* What was last asked for of a socket's heartbeat. */

@@ -503,6 +503,97 @@ our_own_failures_are_no_servers_fault(void)
 	finish();
 }
 
+/* 10.9.0.1 and so on, and one that does not fit. */
+static void
+own_addresses(uint32_t n)
+{
+	static struct wr_addr v[8];
+	char text[32];
+
+	for (uint32_t i = 0; i < n; i++) {
+		(void)snprintf(text, sizeof(text), "10.9.0.%u", i + 1);
+		if (wr_addr_parse(&v[i], wr_str_of(text), 0) < 0)
+			abort();
+	}
+	if (wr_addr_parse(&v[n], wr_str_of("[::1]"), 0) < 0)
+		abort();
+	f.upstream.source = (struct wr_addrs){ v, n + 1 };
+	fake_miss_sources(0);
+}
+
+static void
+own_addresses_take_turns(void)
+{
+	unsigned seen = 0;
+
+	begin();
+	own_addresses(3);
+	f.upstream.n_servers = 1;
+	start();
+	for (int i = 0; i < 4; i++) {
+		(void)client();
+		seen |= 1u << fake_source();
+	}
+	is_int(seen, 1u << 1 | 1u << 2 | 1u << 3);
+	finish();
+}
+
+static void
+without_a_port_the_next_own_address_is_tried(void)
+{
+	struct wr_session *s;
+	unsigned seen = 0;
+
+	begin();
+	own_addresses(3);
+	start();
+	s = client();
+	for (int i = 0; i < 3; i++) {
+		ok(is_at(s, WR_CONNECT));
+		seen |= 1u << fake_source();
+		fake_finish(l, OUT(s, WR_SERVER), -EADDRNOTAVAIL);
+		fake_turn(l);
+	}
+	/* All of them were tried at once; only now it waits. */
+	is_int(seen, 1u << 1 | 1u << 2 | 1u << 3);
+	ok(is_at(s, WR_PICK));
+	is_int(st->upstreams[0].retries, 0);
+	is_int(st->servers[0].failures + st->servers[1].failures, 0);
+	is_int(st->group_states[0].budget_spent, 0);
+	fake_pass(l, 100);
+	ok(is_at(s, WR_CONNECT));
+	fake_finish(l, OUT(s, WR_SERVER), 0);
+	ok(is_at(s, WR_RELAY));
+	finish();
+}
+
+static void
+an_own_address_that_is_gone_is_passed_over(void)
+{
+	struct wr_session *s;
+
+	begin();
+	own_addresses(3);
+	fake_miss_sources(1u << 1 | 1u << 2);
+	start();
+	for (int i = 0; i < 3; i++) {
+		s = client();
+		ok(is_at(s, WR_CONNECT));
+		is_int(fake_source(), 3);
+	}
+	/* None is left: it is tried again later, as when there are no ports. */
+	fake_miss_sources(0xff);
+	s = client();
+	ok(is_at(s, WR_PICK));
+	fake_miss_sources(0xff & ~(1u << 2));
+	fake_pass(l, 100);
+	ok(is_at(s, WR_CONNECT));
+	is_int(fake_source(), 2);
+	is_int(st->servers[0].failures + st->servers[1].failures, 0);
+	fake_miss_sources(0);
+	finish();
+}
+
 static void
 without_a_usable_server_it_ends(void)
 {
@@ -856,6 +947,9 @@ main(void)
 	connecting_has_its_time();
 	permanent_errors_are_not_tried_again();
 	our_own_failures_are_no_servers_fault();
+	own_addresses_take_turns();
+	without_a_port_the_next_own_address_is_tried();
+	an_own_address_that_is_gone_is_passed_over();
 	without_a_usable_server_it_ends();
 	full_servers_make_clients_wait();
 	who_still_decides_does_so_by_the_new_one();
