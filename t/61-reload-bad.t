@@ -13,7 +13,9 @@ use Weir::Peer;
 
 my $WEB = '127.0.0.1:5001';
 my $echo = Weir::Peer->echo;
+# Who connects while one is refused; half of them before it is asked for.
 my $CLIENTS = $Weir::SLOW ? 100 : 10;
+my $refused = 0;
 
 sub conf
 {
@@ -38,12 +40,18 @@ sub everybody
 my $w = Weir->start(workers => 2, conf => conf());
 my $all = everybody($w);
 
-# Clients connect while it is refused: before, during and after.
+sub queue
+{
+	my ($n) = @_;
+
+	return @{Weir::Load::queue($WEB, $n)};
+}
+
 sub refused
 {
 	my ($name, $st, $said, $why) = @_;
 
-	is($st, 1, "$name: refused");
+	$refused += is($st, 1, "$name: refused");
 	like($said, $why, "$name: and why");
 	is(everybody($w), $all, "$name: all processes are the same");
 }
@@ -61,10 +69,15 @@ sub refused
 	    unless $Weir::SLOW;
 	for my $file (@files) {
 		Weir::spew($w->{conf}, Weir::slurp($file));
+		my @queue = queue($CLIENTS / 2);
 		my ($st, $out, $err) = $w->ask('reload');
+		push @queue, queue($CLIENTS / 2);
+		my $got = Weir::Load::harvest(\@queue);
 		push @wrong, "$file: $st $err" unless $st eq '1' &&
 		    $err =~ /^\S*weir\.conf(?::\d+)?: |^\S+:\d+: /m &&
 		    $err =~ /nothing was changed/;
+		push @wrong, "$file: $got" if $got ne "$CLIENTS ok";
+		$refused++ if $st eq '1';
 	}
 	is(join("\n", @wrong), '', @files . ' broken files are refused');
 	is(everybody($w), $all, 'all processes are the same');
@@ -105,13 +118,13 @@ for my $bad (
 	['no file', undef, qr/weir\.conf/],
 ) {
 	my ($name, $text, $why) = @$bad;
-	my $queue;
+	my @queue = queue($CLIENTS / 2);
 
 	unlink $w->{conf} unless defined $text;
 	my ($st, $said) = $w->reload($text);
-	$queue = Weir::Load::queue($WEB, $CLIENTS);
+	push @queue, queue($CLIENTS / 2);
 	refused($name, $st, $said, $why);
-	is(Weir::Load::harvest($queue), "$CLIENTS ok", "$name: it serves");
+	is(Weir::Load::harvest(\@queue), "$CLIENTS ok", "$name: it serves");
 	ok(!Weir::dial("127.0.0.1:$_", try => 1, timeout => 1),
 	    "$name: nothing new listens") for 5097, 5098;
 }
@@ -134,6 +147,7 @@ $w->stop;
 		return { st => $st, said => $said };
 	});
 	$w->logged(qr/told to reload/);
+	my @queue = queue($CLIENTS);
 	for (1 .. 2) {
 		$w->signal('KILL', $victim);
 		my $dead = $victim;
@@ -144,10 +158,15 @@ $w->stop;
 		});
 	}
 	my $r = $job->result;
-	is($r->{st}, 1, 'a worker that dies twice: refused');
+	$refused += is($r->{st}, 1, 'a worker that dies twice: refused');
 	like($r->{said}, qr/worker 1: died twice/,
 	    'and the message names it');
 	$w->signal('CONT', $good);
+	# The victim owned what it had accepted; it dies as fast as it can.
+	my $got = Weir::Load::harvest(\@queue);
+	like($got, qr/^\d+ ok(?:, \d+ (?:eof|reset))*$/, "of those $got");
+	cmp_ok(($got =~ /^(\d+)/)[0], '>=', $CLIENTS / 4,
+	    'those that it had not accepted are served');
 	ok((grep { $_ == $good } $w->workers), 'the other lives');
 	ok(!Weir::dial('127.0.0.1:5098', try => 1, timeout => 1),
 	    'nothing new listens');
@@ -183,10 +202,13 @@ $w->stop;
 
 	is(Weir::chat($old, "hello\n", qr/\n/), "hello\n", 'a session');
 	$w->signal('STOP', $victim);
+	my @queue = queue($CLIENTS);
 	my ($st, $said) = $w->reload(conf(more => $slow));
-	is($st, 1, 'a silent worker: refused');
+	$refused += is($st, 1, 'a silent worker: refused');
 	like($said, qr/worker 1\b.*did not answer/, 'and named');
 	$w->signal('CONT', $victim);
+	is(Weir::Load::harvest(\@queue), "$CLIENTS ok",
+	    'nobody who connected meanwhile is lost');
 	is(scalar $w->reload(conf(more => $slow)), '0',
 	    'when it goes on, the next reload is done');
 	is(join(' ', $w->workers), "$good $victim", 'by the same workers');
@@ -195,4 +217,5 @@ $w->stop;
 	close $old;
 	$w->stop;
 }
+cmp_ok($refused, '>=', $Weir::SLOW ? 100 : 30, "$refused were refused");
 done_testing;

@@ -90,7 +90,7 @@ for my $signal (qw(KILL SEGV ABRT)) {
 {
 	my $w = start();
 	my $load = Weir::Load->start($WEB, rate => 150);
-	my $end = Weir::now() + ($Weir::SLOW ? 30 : 3);
+	my $end = Weir::now() + ($Weir::SLOW ? 30 : 5);
 	my ($dead, $owned, $next) = (0, 0, Weir::now());
 
 	while (Weir::now() < $end || $dead < 6) {

@@ -8,6 +8,7 @@ use lib 't/lib';
 use Weir::Net;
 use Test::More;
 use Weir;
+use Weir::Load;
 use Weir::Peer;
 
 my $echo = Weir::Peer->echo;
@@ -102,6 +103,54 @@ close $old;
 Weir::until_true('all to end', sub { !$w->processes });
 is_deeply([$w->remains], [], 'nothing is left');
 $w->finish;
+
+# Under load: nothing fails when the master dies, and when a worker does after
+# it, only what that one had, in its hands or in its queue.
+sub had
+{
+	my ($pid) = @_;
+	my @all = `ss -Htnp state established 'sport = :7640'`;
+
+	return grep { !/pid=/ || /pid=$pid,/ } @all;
+}
+
+{
+	$w = start();
+	my $load = Weir::Load->start($addr, rate => 150, idle => 20,
+	    busy => 10);
+	my ($victim) = $w->workers;
+	my $end = Weir::now() + ($Weir::SLOW ? 20 : 1);
+
+	$w->signal('KILL');
+	$w->ended;
+	logged($w, qr/worker \d\[$_\]: the master is gone/) for $w->workers;
+	Weir::until_true('some load', sub { Weir::now() >= $end }, 60);
+	is(Weir::Load::harvest(Weir::Load::queue($addr, 50)), '50 ok',
+	    'fifty at once are served');
+	my ($text) = $load->end;
+	is($text =~ s/^\d+ ok, //r, '10 ok busy, 20 ok idle',
+	    'the master is killed under load: nothing fails');
+
+	$load = Weir::Load->start($addr, rate => 150, idle => 20, busy => 10);
+	$w->signal('STOP', $victim);
+	my $before = had($victim);
+	kill 'KILL', $victim;
+	Weir::until_true('it to be gone', sub { !kill 0, $victim });
+	$end = Weir::now() + ($Weir::SLOW ? 20 : 1);
+	Weir::until_true('some load', sub { Weir::now() >= $end }, 60);
+	my ($say, $n) = $load->end;
+	my $lost = 0;
+	$lost += $n->{$_} for grep { /^(?:reset|eof)/ } keys %$n;
+	diag("a worker with $before connections is killed: $say");
+	ok(!(grep { /timeout|wrong|full/ } keys %$n), 'nobody waits in vain');
+	# Ten more may have come between the count and the end.
+	cmp_ok($lost, '<=', $before + 10, 'at most its own are lost');
+	cmp_ok($n->{refused} // 0, '<=', 10, 'and the others are served');
+	cmp_ok($n->{ok}, '>', 50, 'all the time');
+	is(($w->ask('stop'))[0], 0, 'stop reaches the one that is left');
+	Weir::until_true('all to end', sub { !$w->processes });
+	$w->finish;
+}
 
 # Stop is at once.
 $w = start();
