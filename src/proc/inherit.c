@@ -72,17 +72,20 @@ wr_listens_environment(struct wr_listens *ls)
 int
 wr_listens_foreign(const struct wr_listens *ls, const struct wr_want *w)
 {
+	int err = -EBADF;
+
 	for (unsigned i = 0; i < ls->n_foreign; i++) {
 		const struct wr_foreign *f = &ls->foreign[i];
 		const char *name = w->listen->text + strlen("fd:");
 
-		if (f->closed)
+		if (w->listen->fd >= 0 ? w->listen->fd != f->fd
+				       : strcmp(name, f->name) != 0)
 			continue;
-		if (w->listen->fd >= 0 ? w->listen->fd == f->fd
-				       : strcmp(name, f->name) == 0)
+		if (!f->closed)
 			return f->fd;
+		err = -ESTALE;
 	}
-	return -EBADF;
+	return err;
 }
 
 /* -- To a new binary ---------------------------------------------------- */

@@ -93,6 +93,9 @@ hint(int err, enum wr_listen_kind kind)
 {
 	if (err == -EEXIST)
 		return " (another entry has the same address)";
+	if (kind == WR_LISTEN_FD && err == -ESTALE)
+		return " (it was inherited, and closed when its listener was "
+		       "removed; who starts weir can pass it again)";
 	if (kind == WR_LISTEN_FD)
 		return err == -EBADF ? " (no such descriptor was inherited)"
 				     : " (the inherited descriptor cannot be "

@@ -30,7 +30,8 @@ struct wr_listens {
 	unsigned n_foreign;
 };
 
-/* The inherited descriptor that is meant, or -EBADF. */
+/* The inherited descriptor that is meant; -EBADF, or -ESTALE: it was closed
+ * when its listener was removed. */
 int wr_listens_foreign(const struct wr_listens *ls, const struct wr_want *w);
 
 #endif
