@@ -15,16 +15,20 @@ plan skip_all => 'no nftables here' unless Weir::Net::can_nft();
 my $LIMIT = 3; # seconds
 my $echo = Weir::Peer->echo(host => '127.0.0.2', port => 5001);
 my $slow = Weir::Peer->slow(host => '127.0.0.3', port => 5001);
+my $MUCH = 32 << 20;
+my $much = Weir::Peer->source($MUCH, host => '127.0.0.4', port => 5001);
 my $w = Weir->start(conf => <<'EOT');
 workers = 1;
 heartbeat = { interval = "1s"; misses = 2; };
 upstreams = {
 	echo = { servers = "127.0.0.2:5001"; };
 	slow = { servers = "127.0.0.3:5001"; };
+	much = { servers = "127.0.0.4:5001"; };
 };
 listeners = {
 	echo = { listen = "127.0.0.1:6001"; upstream = "echo"; };
 	slow = { listen = "127.0.0.1:6002"; upstream = "slow"; };
+	much = { listen = "127.0.0.1:6004"; upstream = "much"; };
 	off = { listen = "127.0.0.1:6003"; upstream = "echo"; heartbeat = "off"; };
 };
 EOT
@@ -99,12 +103,12 @@ ok(!Weir::readable($off, 0), 'without a heartbeat nobody looks');
 Weir::put($off, 'hello');
 is(Weir::get($off, 5), 'hello', 'and the session goes on');
 
-# -- A server that lives and does not read -----------------------------------
+# -- A server, and a client, that live and do not read -----------------------
 
 # Packets of one byte overflow its memory long before its window is closed, so
 # that it drops what it had room for: to the kernel that is a dead peer.
 SKIP: {
-	skip 'not with packets of one byte', 2
+	skip 'not with packets of one byte', 3
 	    if $Weir::CHOP || $ENV{WEIR_CHAOS};
 	$c = Weir::dial('127.0.0.1:6002');
 	$c->blocking(0);
@@ -114,8 +118,15 @@ SKIP: {
 		$sent += $n // 0;
 	}
 	ok($sent > 0, "it takes no more after $sent bytes");
+	# A pager: it has said what it wants, and lets the answer wait.
+	my $pager = Weir::dial('127.0.0.1:6004', rcvbuf => 65536);
 	ok(!Weir::readable($c, $LIMIT * 2.5),
 	    'it pauses, and is not taken for dead');
+	my $n = 0;
+	while (Weir::readable($pager) && sysread $pager, my $bytes, 1 << 20) {
+		$n += length $bytes;
+	}
+	is($n, $MUCH, 'nor is a client that reads the rest now');
 }
 
 close $_ for $c, $off;

@@ -588,9 +588,10 @@ my %COMMAND = (
 	end => sub { $_[0]->end($_) for values %{$_[0]{conn}}; return 1 },
 	drop => sub { $_[0]->drop($_, 0) for values %{$_[0]{conn}}; return 1 },
 	reset => sub { $_[0]->drop($_, 1) for values %{$_[0]{conn}}; return 1 },
-	# Stop listening; connections stay.
+	# Stop listening; connections stay, also those that came just now.
 	refuse => sub {
 		my ($p) = @_;
+		$p->accept;
 		$p->{at} = [$p->{lsn}->sockhost, $p->{lsn}->sockport]
 		    if $p->{lsn}->isa('IO::Socket::IP');
 		vec($p->{rd}, fileno $p->{lsn}, 1) = 0;
