@@ -213,6 +213,74 @@ control(struct wr_str s, size_t n)
 	return c == 0xc2 && (unsigned char)s.p[1] < 0xa0;
 }
 
+/* Character by character; what has an escape, as that. */
+static void
+replace(struct wr_text *t, struct wr_str s, const char *(*escape)(char c))
+{
+	const char *as;
+
+	for (size_t n; s.len > 0; s.p += n, s.len -= n) {
+		n = utf8(s);
+		as = n == 1 ? escape(s.p[0]) : NULL;
+		if (as != NULL)
+			wr_text_puts(t, as);
+		else if (n > 0 && !control(s, n))
+			wr_text_add(t, s.p, n);
+		else
+			wr_text_puts(t, "\xef\xbf\xbd");
+		if (n == 0)
+			n = 1;
+	}
+}
+
+static const char *
+label_escape(char c)
+{
+	switch (c) {
+	case '\n':
+		return "\\n";
+	case '"':
+		return "\\\"";
+	case '\\':
+		return "\\\\";
+	default:
+		return NULL;
+	}
+}
+
+static const char *
+html_escape(char c)
+{
+	switch (c) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>':
+		return "&gt;";
+	case '"':
+		return "&quot;";
+	case '\'':
+		return "&#39;";
+	default:
+		return NULL;
+	}
+}
+
+void
+wr_text_label(struct wr_text *t, struct wr_str s)
+{
+	wr_text_putc(t, '"');
+	replace(t, s, label_escape);
+	wr_text_putc(t, '"');
+}
+
+void
+wr_text_html(struct wr_text *t, struct wr_str s)
+{
+	replace(t, s, html_escape);
+}
+
 static void
 printable(struct wr_text *t, struct wr_str s, bool quotes)
 {

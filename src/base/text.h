@@ -39,6 +39,13 @@ wr_text_vprintf(struct wr_text *t, const char *fmt, va_list ap) wr_printf(2, 0);
  * become U+FFFD, so the result is always valid. */
 void wr_text_json(struct wr_text *t, struct wr_str s);
 
+/* Quoted as the value of a label in the text format of Prometheus (0.0.4);
+ * what is not UTF-8, and control characters but \n, become U+FFFD. */
+void wr_text_label(struct wr_text *t, struct wr_str s);
+/* As text or the quoted value of an attribute in HTML; the same becomes
+ * U+FFFD, \n too. */
+void wr_text_html(struct wr_text *t, struct wr_str s);
+
 /* Printable on one line: control characters, quotes, backslash and bytes that
  * are not UTF-8 as \n, \r, \t, \", \\ or \xNN. */
 void wr_text_escape(struct wr_text *t, struct wr_str s);

@@ -211,6 +211,20 @@ escaped_text_is_printable_on_one_line(void)
 	    "say \"hi\"\\\\n\\x1b");
 }
 
+static void
+labels_and_html_cannot_be_left(void)
+{
+	is_str(made(wr_text_label, WR_STR("a\"b\\c\nd<\xc3\xa4>")),
+	    "\"a\\\"b\\\\c\\nd<\xc3\xa4>\"");
+	is_str(made(wr_text_label, WR_STR("\r\xff\xc2\x9b")),
+	    "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+	is_str(made(wr_text_label, WR_STR("")), "\"\"");
+	is_str(made(wr_text_html, WR_STR("<a b=\"c\" d='e'>&\xc3\xa4")),
+	    "&lt;a b=&quot;c&quot; d=&#39;e&#39;&gt;&amp;\xc3\xa4");
+	is_str(made(wr_text_html, WR_STR("\n\xe2\x82")),
+	    "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+}
+
 int
 main(void)
 {
@@ -222,5 +236,6 @@ main(void)
 	json_is_always_valid();
 	only_utf8_passes();
 	escaped_text_is_printable_on_one_line();
+	labels_and_html_cannot_be_left();
 	return tap_done();
 }
