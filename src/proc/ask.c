@@ -96,7 +96,7 @@ do_status(struct guest *g)
 {
 	struct wr_text t = { 0 };
 
-	wr_status_json(g->ask->master, &t);
+	wr_status_write(g->ask->master, &t);
 	answer(g, 0, STDOUT_FILENO, (struct wr_str){ t.p, t.len });
 	wr_text_fini(&t);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * layout - what stands in the shared region beside the counters (private to
- * shm, cells and status).
+ * shm and cells).
  */
 #ifndef WR_LAYOUT_H
 #define WR_LAYOUT_H

@@ -114,6 +114,8 @@ point(struct wr_shm *m, char *mem)
 	st->upstreams_high = &m->head->high[WR_CELL_UPSTREAM];
 	st->servers_high = &m->head->high[WR_CELL_SERVER];
 	st->wake = m->wake;
+	st->start_ms = &m->head->start_ms;
+	st->binaries = &m->head->binaries;
 }
 
 static struct wr_shm *

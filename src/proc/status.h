@@ -10,6 +10,6 @@
 struct wr_master;
 
 /* One JSON object and a line's end. */
-void wr_status_json(struct wr_master *m, struct wr_text *out);
+void wr_status_write(struct wr_master *m, struct wr_text *out);
 
 #endif

@@ -59,6 +59,7 @@ build(struct wr_joined *j)
 
 	if (high == 0)
 		return; /* nobody ever has */
+	j->builds++;
 	(void)memset(j->first, 0, WR_UPSTREAM_CELLS * sizeof(*j->first));
 	for (uint32_t i = high < WR_JOIN_CELLS ? high : WR_JOIN_CELLS;
 	     i-- > 0;) {

@@ -26,6 +26,7 @@ struct wr_joined_server {
 struct wr_joined {
 	const struct wr_stats *stats;
 	uint64_t seen;                    /* version of the roll */
+	uint64_t builds;                  /* of the lists */
 	struct wr_joined_server *servers; /* by place: cell - WR_FILE_CELLS */
 	uint32_t *first;                  /* by upstream cell: place + 1 */
 	const struct wr_conf *conf;       /* in use */

@@ -254,7 +254,9 @@ struct wr_stats {
 	/* Those below were ever used. */
 	uint32_t *slots_high;
 	uint32_t *listeners_high, *upstreams_high, *servers_high;
-	int *wake; /* eventfd of each slot, or -1 */
+	int *wake;                /* eventfd of each slot, or -1 */
+	const uint64_t *start_ms; /* wall clock, of the first master */
+	const uint32_t *binaries; /* that have used the region */
 };
 
 static inline struct wr_listener_count *
