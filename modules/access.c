@@ -6,7 +6,8 @@
  *
  * Whoever is denied is refused; if some are allowed, so are all others.
  */
-#include "base/addr.h"
+#include "modules/access.h"
+
 #include "modules/modules.h"
 #include "proxy/core.h"
 
@@ -23,17 +24,24 @@ static const struct wr_key keys[] = {
 	{ 0 },
 };
 
+bool
+wr_access_lets_in(const void *conf, const struct wr_ip *client)
+{
+	const struct access *a = conf;
+
+	return a == NULL ||
+	       (!wr_cidrs_have(&a->deny, client) &&
+		   (a->allow.n == 0 || wr_cidrs_have(&a->allow, client)));
+}
+
 static enum wr_verdict
 check(struct wr_session *s, const void *conf)
 {
 	const struct access *a = conf;
-	const struct wr_ip *client;
 
-	if (a == NULL || (a->allow.n == 0 && a->deny.n == 0))
-		return WR_NEXT;
-	client = wr_session_client(s);
-	if (!wr_cidrs_have(&a->deny, client) &&
-	    (a->allow.n == 0 || wr_cidrs_have(&a->allow, client)))
+	/* To know the client may cost a system call. */
+	if (a == NULL || (a->allow.n == 0 && a->deny.n == 0) ||
+	    wr_access_lets_in(a, wr_session_client(s)))
 		return WR_NEXT;
 	wr_count(&wr_count_listener(s->px, s->listener_cell)->denied, 1);
 	s->end = WR_END_CLIENT_ACCEPT_DENIED;

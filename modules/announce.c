@@ -470,11 +470,12 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 }
 
 static bool
-control_listen(struct wr_control *ct, const struct wr_listener_conf *c,
-    const char *text, int fd)
+control_listen(struct wr_control *ct, struct wr_gen *g,
+    const struct wr_listener_conf *c, const char *text, int fd)
 {
 	struct ear *e;
 
+	(void)g;
 	if (c->protocol != WR_HEARTBEAT)
 		return false;
 	e = calloc(1, sizeof(*e));

@@ -9,6 +9,7 @@ const struct wr_module *const wr_modules[] = {
 	&wr_mod_health,
 	&wr_mod_names,
 	&wr_mod_announce,
+	&wr_mod_status,
 	&wr_mod_eject,
 	&wr_mod_heartbeat,
 	&wr_mod_answer,

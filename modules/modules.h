@@ -17,6 +17,7 @@ extern const struct wr_module wr_mod_health;
 extern const struct wr_module wr_mod_heartbeat;
 extern const struct wr_module wr_mod_limit;
 extern const struct wr_module wr_mod_names;
+extern const struct wr_module wr_mod_status;
 extern const struct wr_module wr_mod_tcp;
 
 /* What a line of the access log may hold, NULL at the end. */

@@ -60,7 +60,7 @@ parse_protocol(struct wr_check *c, const struct wr_key *key,
 		{ WR_TCP, false },
 		{ WR_TCP, false },
 		{ WR_HEARTBEAT, true },
-		{ WR_STATUS, false },
+		{ WR_STATUS, true },
 	};
 	struct wr_key which = *key;
 	uint32_t i = 0;
@@ -110,6 +110,19 @@ check_action(struct wr_check *c, const struct wr_node *n,
 		    c, n, "it leads nowhere: write upstream, routes or return");
 }
 
+/* What is about sessions; nothing is ignored silently. */
+static void
+check_status(struct wr_check *c, const struct wr_node *n)
+{
+	static const char *const NOT[] = { "upstream", "split_on", "return",
+		"routes", "timeouts", "access_log", "limit", "heartbeat" };
+
+	for (size_t i = 0; i < WR_COUNT(NOT); i++)
+		if (wr_node_get(n, NOT[i]) != NULL)
+			wr_check_error(c, wr_node_get(n, NOT[i]),
+			    "it has no meaning with protocol = \"status\"");
+}
+
 static void
 one(struct wr_check *c, const struct wr_node *n,
     const struct wr_listener_conf *base, struct wr_listener_conf *l)
@@ -136,6 +149,8 @@ one(struct wr_check *c, const struct wr_node *n,
 	if (wr_node_get(n, "return") != NULL)
 		l->upstream = NULL, l->split = NULL;
 	check_action(c, n, l);
+	if (l->protocol == WR_STATUS)
+		check_status(c, n);
 	wr_check_routes(
 	    c, wr_node_get(n, "routes"), &l->rules, &l->routes, &l->n_routes);
 	wr_timeouts_settle(&l->rules.timeouts);

@@ -12,6 +12,18 @@
 
 /* Its own descriptors are few: probes, names, pages. */
 #define SOCKS_MAX 8192
+/* For answers that are on their way.  Also if it has to stop: it is told so
+ * when the last worker is gone, whatever the reason. */
+#define DRAIN_MS      1000
+#define DRAIN_LOOK_MS 20
+
+static struct {
+	struct wr_frame *frame;
+	struct wr_timer timer;
+	uint64_t until_ms;
+} drains;
+
+static wr_timer_fn on_drain;
 
 static void
 size(struct wr_frame *f, struct wr_loop_conf *c)
@@ -30,7 +42,9 @@ start(struct wr_frame *f)
 	ct->loop = f->loop;
 	ct->stats = f->birth->shm->stats;
 	ct->slot = f->birth->slot;
+	ct->gen = f->run;
 	ct->conf = f->run->conf;
+	ct->master = f->birth->master;
 	wr_random_seed(
 	    &ct->random, wr_loop_now(f->loop) << 20 ^ (uint64_t)getpid());
 	f->arg = ct;
@@ -54,6 +68,7 @@ use(struct wr_frame *f)
 {
 	struct wr_control *ct = f->arg;
 
+	ct->gen = f->run;
 	ct->conf = f->run->conf;
 	wr_roster_use(ct);
 	for (int i = 0; wr_modules[i] != NULL; i++) {
@@ -62,25 +77,17 @@ use(struct wr_frame *f)
 	}
 }
 
-static const struct wr_listener_conf *
-listener_of(const struct wr_conf *c, uint32_t cell)
-{
-	for (uint32_t i = 0; i < c->n_listeners; i++)
-		if (c->listeners[i]->cell == cell)
-			return c->listeners[i];
-	return NULL;
-}
-
 static int
 listen_on(struct wr_frame *f, struct wr_gen *g, const struct wr_msg *m, int fd)
 {
-	const struct wr_listener_conf *c = listener_of(g->conf, m->cell);
+	const struct wr_listener_conf *c =
+	    wr_conf_listener_at(g->conf, m->cell);
 
 	for (int i = 0; c != NULL && wr_modules[i] != NULL; i++) {
 		const struct wr_module *mod = wr_modules[i];
 
 		if (mod->control_listen != NULL &&
-		    mod->control_listen(f->arg, c, m->text, fd))
+		    mod->control_listen(f->arg, g, c, m->text, fd))
 			return 0;
 	}
 	(void)close(fd);
@@ -97,6 +104,33 @@ unlisten(struct wr_frame *f, const struct wr_msg *m)
 	wr_frame_unlistened(f, m->text, m->shard);
 }
 
+/* What is being done is finished, if that does not take long. */
+static void
+on_drain(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_frame *f = drains.frame;
+	bool idle = true;
+
+	for (int i = 0; wr_modules[i] != NULL; i++) {
+		if (wr_modules[i]->control_drain != NULL)
+			idle &= wr_modules[i]->control_drain(f->arg);
+	}
+	if (idle || wr_loop_now(l) >= drains.until_ms)
+		wr_frame_leave(f);
+	else
+		wr_timer_set(l, t, DRAIN_LOOK_MS, on_drain);
+}
+
+static void
+drain(struct wr_frame *f)
+{
+	if (drains.frame != NULL)
+		return;
+	drains.frame = f;
+	drains.until_ms = wr_loop_now(f->loop) + DRAIN_MS;
+	on_drain(f->loop, &drains.timer);
+}
+
 static void
 leave(struct wr_frame *f)
 {
@@ -104,6 +138,7 @@ leave(struct wr_frame *f)
 		if (wr_modules[i]->control_exit != NULL)
 			wr_modules[i]->control_exit(f->arg);
 	}
+	wr_timer_stop(f->loop, &drains.timer);
 	wr_roster_stop(f->arg);
 	f->arg = NULL;
 }
@@ -115,6 +150,8 @@ static const struct wr_verbs control_role = {
 	.use = use,
 	.listen = listen_on,
 	.unlisten = unlisten,
+	.drain = drain,
+	.stop = drain,
 	.exit = leave,
 };
 

@@ -16,9 +16,11 @@ struct wr_control {
 	struct wr_loop *loop;
 	const struct wr_stats *stats;
 	uint32_t slot;              /* of this process */
-	const struct wr_conf *conf; /* in use; changed before control_use */
-	struct wr_random random;    /* seeded before control_start */
-	struct wr_roster roster;    /* servers that join and leave */
+	struct wr_gen *gen;         /* in use; changed before control_use */
+	const struct wr_conf *conf; /* the same */
+	pid_t master;
+	struct wr_random random; /* seeded before control_start */
+	struct wr_roster roster; /* servers that join and leave */
 };
 
 /* Shared state has changed that workers may wait for: wake all of them. */

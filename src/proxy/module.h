@@ -70,12 +70,15 @@ struct wr_module {
 	int (*control_start)(struct wr_control *ct);
 	void (*control_use)(struct wr_control *ct, const struct wr_conf *c);
 	void (*control_exit)(struct wr_control *ct);
-	/* A listener of control's has a socket: `fd` is taken over if true is
-	 * returned.  `text` names it for control_unlisten(), which closes it
-	 * at the end of the turn. */
-	bool (*control_listen)(struct wr_control *ct,
+	/* A listener of control's, `c` of `g`, has a socket: `fd` is taken
+	 * over if true is returned.  `text` names it for control_unlisten(),
+	 * which closes it at the end of the turn. */
+	bool (*control_listen)(struct wr_control *ct, struct wr_gen *g,
 	    const struct wr_listener_conf *c, const char *text, int fd);
 	void (*control_unlisten)(struct wr_control *ct, const char *text);
+	/* The process will end: begin nothing new.  True if nothing is left
+	 * to be done; asked again until it is, but not for long. */
+	bool (*control_drain)(struct wr_control *ct);
 	/* A server joins, and no worker knows it yet; or has left. */
 	void (*control_join)(
 	    struct wr_control *ct, const struct wr_server_conf *sv);
