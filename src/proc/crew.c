@@ -24,8 +24,12 @@
 #include "proc/worker.h"
 #include "proxy/stats.h"
 
+/* How often it is looked whether children of another master are gone. */
+#define STRAYS_MS 1000
+
 static wr_msg_fn on_msg;
 static wr_chan_end_fn on_chan_end;
+static wr_timer_fn on_strays;
 
 struct wr_child *
 wr_crew_get(struct wr_master *m, int slot)
@@ -386,4 +390,20 @@ wr_crew_reap(struct wr_master *m)
 		while (waitpid(-1, &status, WNOHANG) > 0)
 			continue;
 	}
+}
+
+/* While two masters are at work, each buries its own. */
+static void
+on_strays(struct wr_loop *l, struct wr_timer *t)
+{
+	struct wr_master *m = wr_container_of(t, struct wr_master, strays);
+
+	if (m->reload.heir != WR_HEIR_NONE || wr_slot_strays(m->shm) > 0)
+		wr_timer_set(l, t, STRAYS_MS, on_strays);
+}
+
+void
+wr_crew_strays(struct wr_master *m)
+{
+	wr_timer_set(m->loop, &m->strays, STRAYS_MS, on_strays);
 }

@@ -491,6 +491,7 @@ inherit(struct wr_master *m)
 	    wr_ask_take(m->ask, m->manifest.ask_fd, m->pid_path) < 0)
 		wr_warnx("weir -s cannot reach this process");
 	wr_listens_own(m->listens);
+	wr_crew_strays(m);
 	wr_notify_ready(m->pid);
 	wr_notice("all is ours");
 }

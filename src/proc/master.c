@@ -360,6 +360,7 @@ finish(struct wr_master *m)
 	wr_upgrade_free(&m->upgrade);
 	wr_timer_stop(m->loop, &m->due);
 	wr_timer_stop(m->loop, &m->tick);
+	wr_timer_stop(m->loop, &m->strays);
 	wr_signals_stop(m->loop);
 	for (int i = 0; i < 100 && wr_loop_stats(m->loop)->socks > 0; i++)
 		wr_loop_turn(m->loop, 10);

@@ -75,7 +75,8 @@ struct wr_master {
 	struct wr_reload reload;
 	struct wr_timer due;  /* of the machine */
 	struct wr_timer tick; /* of the listeners */
-	bool feeding;         /* actions are being carried out */
+	struct wr_timer strays;
+	bool feeding; /* actions are being carried out */
 	struct wr_listens *listens;
 	struct wr_upgrade *upgrade;
 	struct wr_watch *watch;
@@ -133,6 +134,8 @@ void wr_crew_tell(struct wr_master *m, int slot, const struct wr_msg *msg,
 void wr_crew_kill(struct wr_master *m, int slot, int signo);
 /* SIGCHLD: take the dead one by one. */
 void wr_crew_reap(struct wr_master *m);
+/* All is ours: look after the slots of those whose master ends before them. */
+void wr_crew_strays(struct wr_master *m);
 /* The child in this slot, or NULL. */
 struct wr_child *wr_crew_get(struct wr_master *m, int slot);
 

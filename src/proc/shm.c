@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "proc/layout.h"
+#include "proc/watch.h"
 #include "proxy/sticky.h"
 
 #define MAGIC  0x77656972u /* "weir" */
@@ -333,6 +335,7 @@ wr_slot_take(struct wr_shm *m, unsigned role, uint32_t index)
 		s->role = role;
 		s->index = index;
 		s->binary = wr_shm_binary(m);
+		s->owner = (uint32_t)getpid();
 		s->start_ms = now;
 		wr_store(&s->beat_ms, now);
 		while (high <= i &&
@@ -368,6 +371,33 @@ wr_slot_drop(struct wr_shm *m, uint32_t slot)
 	wr_store(&s->phase, (uint32_t)WR_PHASE_GONE);
 	/* The next owner may claim it from here on. */
 	__atomic_store_n(&s->pid, 0, __ATOMIC_RELEASE);
+}
+
+static bool
+is_gone(uint32_t pid)
+{
+	return (kill((pid_t)pid, 0) < 0 && errno == ESRCH) ||
+	       wr_watch_state((pid_t)pid) == 'Z';
+}
+
+unsigned
+wr_slot_strays(struct wr_shm *m)
+{
+	uint32_t me = (uint32_t)getpid();
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < wr_load(&m->head->slots_high); i++) {
+		const struct wr_slot *s = &m->stats->slots[i];
+		uint32_t pid = wr_load(&s->pid), owner = wr_load(&s->owner);
+
+		if (pid == 0 || owner == me)
+			continue;
+		if (is_gone(owner) && is_gone(pid))
+			wr_slot_drop(m, i);
+		else
+			n++;
+	}
+	return n;
 }
 
 uint64_t

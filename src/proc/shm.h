@@ -58,6 +58,10 @@ void wr_slot_born(struct wr_shm *m, uint32_t slot, pid_t pid);
 void wr_slot_index(struct wr_shm *m, uint32_t slot, uint32_t index);
 /* The process is gone (reaped, or was never forked): fold and free. */
 void wr_slot_drop(struct wr_shm *m, uint32_t slot);
+/* The same for processes that nobody can reap: both they and their master, of
+ * an older binary, are gone.  How many slots other masters still have.  To be
+ * called by one master only. */
+unsigned wr_slot_strays(struct wr_shm *m);
 
 /* What watchers read. */
 uint64_t wr_slot_beat_ms(const struct wr_shm *m, uint32_t slot);

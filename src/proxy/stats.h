@@ -94,6 +94,7 @@ struct wr_slot {
 	uint32_t role;   /* enum wr_role */
 	uint32_t index;  /* worker 0..N-1 */
 	uint32_t binary; /* counts upgrades */
+	uint32_t owner;  /* pid of the master that will reap it */
 	uint64_t start_ms;
 	/* Written by the process. */
 	uint32_t phase;      /* enum wr_phase */

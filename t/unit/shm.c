@@ -140,6 +140,46 @@ a_child_sees_what_the_master_writes(void)
 	wr_slot_drop(m, (uint32_t)slot);
 }
 
+/* A master of another binary that is killed, and its child. */
+static void
+slots_that_nobody_can_reap_are_freed(void)
+{
+	int own = wr_slot_take(m, WR_ROLE_WORKER, 0), its = own + 1;
+	pid_t master = fork(), child;
+	siginfo_t info;
+	int p[2];
+
+	if (master == 0) {
+		its = wr_slot_take(m, WR_ROLE_WORKER, 1);
+		wr_stats_server(m->stats, (uint32_t)its, 0)->active = 3;
+		(void)kill(getpid(), SIGKILL);
+	}
+	/* A zombie is as good as gone. */
+	is_int(waitid(P_PID, (id_t)master, &info, WEXITED | WNOWAIT), 0);
+	is_int(m->stats->slots[its].owner, master);
+	is_int(pipe(p), 0);
+	child = fork();
+	if (child == 0) {
+		char c;
+
+		(void)close(p[1]);
+		(void)!read(p[0], &c, 1);
+		_exit(0);
+	}
+	wr_slot_born(m, (uint32_t)its, child);
+	is_int(wr_slot_strays(m), 1);
+	is_int(wr_stats_server_active(m->stats, 0), 3);
+	(void)close(p[1]);
+	(void)waitpid(child, NULL, 0);
+	is_int(wr_slot_strays(m), 0);
+	is_int(m->stats->slots[its].pid, 0);
+	is_int(wr_stats_server_active(m->stats, 0), 0);
+	ok(m->stats->slots[own].pid != 0);
+	(void)waitpid(master, NULL, 0);
+	(void)close(p[0]);
+	wr_slot_drop(m, (uint32_t)own);
+}
+
 static void
 names_keep_their_cells(struct wr_cells *t)
 {
@@ -386,6 +426,8 @@ main(void)
 	a_slot_is_its_owners_and_what_it_counted_stays();
 	slots_run_out();
 	a_child_sees_what_the_master_writes();
+	*m->stats->servers_high = 1;
+	slots_that_nobody_can_reap_are_freed();
 	/* Cells that only counters have touched so far. */
 	*m->stats->servers_high = *m->stats->listeners_high = 0;
 	t = wr_cells_new(m);
