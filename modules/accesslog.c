@@ -285,8 +285,10 @@ static struct {
 	char *mem;
 	/* Of the generation in use; by cell, NULL: as at the top. */
 	const struct wr_line_conf *line, *lines[WR_LISTENER_CELLS];
-	bool pipe;
-	int fd; /* that `pipe` is about */
+	int fd;
+	uint32_t version; /* of px->access_fd: this is it */
+	bool pipe;        /* so it is */
+	bool torn;        /* it has the first part of a line */
 	uint64_t lost;
 	struct wr_timer retry;
 	struct wr_hook turn_end;
@@ -327,12 +329,33 @@ is_skipped(const struct wr_line_conf *c, unsigned end)
 /* -- Writing ------------------------------------------------------------- */
 
 static void
-look_at(int fd)
+drop_front(size_t n)
 {
+	struct wr_text *out = &access_log.out;
+
+	memmove(out->p, out->p + n, out->len - n);
+	out->len -= n;
+	out->p[out->len] = '\0';
+}
+
+/* Another file, or the same number for another file.  The rest of a line
+ * would be none there. */
+static void
+take_over(const struct wr_proxy *px)
+{
+	const struct wr_text *out = &access_log.out;
+	const char *end;
 	struct stat st;
 
-	access_log.fd = fd;
-	access_log.pipe = fstat(fd, &st) < 0 || !S_ISREG(st.st_mode);
+	if (access_log.torn) {
+		end = memchr(out->p, '\n', out->len);
+		drop_front(end != NULL ? (size_t)(end + 1 - out->p) : out->len);
+		access_log.lost++;
+	}
+	access_log.torn = false;
+	access_log.version = px->access_version;
+	access_log.fd = px->access_fd;
+	access_log.pipe = fstat(px->access_fd, &st) < 0 || !S_ISREG(st.st_mode);
 }
 
 /* How much may be written now without blocking; whole lines if possible, as
@@ -354,16 +377,6 @@ chunk(void)
 	return end != NULL ? (size_t)(end + 1 - out->p) : PIPE_BYTES;
 }
 
-static void
-drop_front(size_t n)
-{
-	struct wr_text *out = &access_log.out;
-
-	memmove(out->p, out->p + n, out->len - n);
-	out->len -= n;
-	out->p[out->len] = '\0';
-}
-
 static wr_timer_fn on_retry;
 
 static void
@@ -375,15 +388,17 @@ flush(struct wr_proxy *px)
 
 	if (px->access_fd < 0) {
 		wr_text_reset(out);
+		access_log.torn = false;
 		return;
 	}
-	if (px->access_fd != access_log.fd)
-		look_at(px->access_fd);
+	if (px->access_version != access_log.version)
+		take_over(px);
 	while (out->len > 0 && (want = chunk()) > 0) {
 		n = write(access_log.fd, out->p, want);
-		if (n > 0)
+		if (n > 0) {
+			access_log.torn = out->p[n - 1] != '\n';
 			drop_front((size_t)n);
-		else if (errno != EINTR)
+		} else if (errno != EINTR)
 			break;
 	}
 	if (out->len > 0)
@@ -491,6 +506,8 @@ start(struct wr_proxy *px)
 	wr_text_over(&access_log.out, access_log.mem, WAIT_BYTES);
 	access_log.px = px;
 	access_log.fd = -1;
+	access_log.version = px->access_version - 1;
+	access_log.torn = false;
 	access_log.turn_end.fn = on_turn_end;
 	wr_loop_at_end(px->loop, &access_log.turn_end);
 	use(px, px->gen->conf);

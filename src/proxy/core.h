@@ -41,6 +41,7 @@ struct wr_proxy {
 	uint8_t hooks[WR_HOOK_KINDS][WR_MODULES_MAX + 1]; /* ends with
 							      WR_NO_HOOK */
 	int access_fd;
+	uint32_t access_version; /* changes when that is another file */
 	struct wr_hook turn_end;
 	uint32_t queued; /* sessions that wait, for whatever upstream */
 	bool admit;      /* at the end of the turn: places may be free */

@@ -224,6 +224,7 @@ void
 wr_proxy_access_fd(struct wr_proxy *px, int fd)
 {
 	px->access_fd = fd;
+	px->access_version++;
 }
 
 /* -- Draining ------------------------------------------------------------ */
