@@ -76,12 +76,12 @@ name(const struct wr_cell *cells, uint32_t cell)
 }
 
 static struct timespec
-ago(uint32_t ms)
+ago(uint64_t ms)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
-	ts.tv_sec -= ms / 1000;
+	ts.tv_sec -= (time_t)(ms / 1000);
 	ts.tv_nsec -= (long)(ms % 1000) * 1000000;
 	if (ts.tv_nsec < 0) {
 		ts.tv_sec--;
@@ -112,7 +112,7 @@ put_time(struct line *ln)
 static void
 put_start(struct line *ln)
 {
-	put_date(ln, ago(wr_session_age_ms(ln->s)));
+	put_date(ln, ago(wr_session_lasted_ms(ln->s)));
 }
 
 static void
@@ -202,7 +202,7 @@ put_connect(struct line *ln)
 static void
 put_total(struct line *ln)
 {
-	number(ln, wr_session_age_ms(ln->s));
+	number(ln, wr_session_lasted_ms(ln->s));
 }
 
 static void

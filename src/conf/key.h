@@ -15,6 +15,9 @@
 
 /* "off" for times, sizes and counts; 0 never means off. */
 #define WR_OFF UINT32_MAX
+/* The longest time that can be written, 40 days: clocks of 32 bits go round
+ * after 49. */
+#define WR_TIME_MAX 3456000000u
 
 enum wr_type {     /* what the struct holds at `offset` */
 	WR_BOOL,   /* bool */

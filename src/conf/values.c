@@ -118,7 +118,7 @@ time_ms(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 		wr_check_wrong(c, key, n, "it cannot be off");
 	} else if (err == -EINVAL) {
 		no_time(c, key, n);
-	} else if (err < 0 || num * factor >= WR_OFF ||
+	} else if (err < 0 || num * factor > WR_TIME_MAX ||
 		   (key->max > 0 && num * factor > (uint64_t)key->max)) {
 		wr_check_wrong(
 		    c, key, n, "%s is too long", wr_check_shown(key, n, text));

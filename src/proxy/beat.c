@@ -15,6 +15,7 @@
 #define TOGETHER_MS 64u
 /* How often a session is looked at while bytes move. */
 #define TICK_S 10u
+_Static_assert(TICK_S * 1000 <= UINT16_MAX, "tick_ms");
 
 enum state {
 	NOT_SET, /* the socket has its own idea yet */
@@ -28,7 +29,7 @@ wr_beat_start(struct wr_session *s)
 {
 	uint32_t over = wr_proxy_now(s->px) % TOGETHER_MS;
 
-	s->relay.tick_ms = SETTLED_MS + TOGETHER_MS - over;
+	s->relay.tick_ms = (uint16_t)(SETTLED_MS + TOGETHER_MS - over);
 	/* Accepted sockets have theirs from the listener. */
 	s->beat[WR_CLIENT].state = CALM;
 	s->beat[WR_SERVER].state = NOT_SET;
@@ -58,9 +59,10 @@ static bool
 is_worth_a_look(const struct wr_session *s, enum wr_side side)
 {
 	const struct wr_conn *c = &s->relay.end[side];
+	uint32_t now = wr_proxy_now(s->px);
 
 	return c->sock.out.kind != WR_OP_NONE || s->beat[side].state != CALM ||
-	       (int32_t)(c->out_ms - s->relay.tick_at) >= 0;
+	       now - c->out_ms <= now - s->relay.tick_at;
 }
 
 static void
@@ -103,5 +105,5 @@ wr_beat_tick(struct wr_session *s)
 		if (b->interval_s < next_s)
 			next_s = b->interval_s;
 	}
-	s->relay.tick_ms = next_s * 1000;
+	s->relay.tick_ms = (uint16_t)(next_s * 1000);
 }

@@ -22,6 +22,17 @@
 #define LONG_MS     2000u
 #define TOGETHER_MS 64u
 
+/*
+ * Notes are 32 bits of a clock that goes round after 49 days.  So that one
+ * that is older never looks young again, it is kept at this age, by a timer
+ * that sleeps no longer than that.
+ */
+#define AGE_MAX_MS   0xe0000000u
+#define SLEEP_MAX_MS 0x10000000u
+_Static_assert(WR_TIME_MAX < AGE_MAX_MS, "every time-out can be over");
+_Static_assert(UINT32_MAX - AGE_MAX_MS > SLEEP_MAX_MS + LONG_MS,
+    "none goes round between two looks");
+
 static wr_done_fn on_recv, on_send, on_fill, on_drain;
 static wr_timer_fn on_timer;
 
@@ -43,8 +54,8 @@ other(struct wr_conn *c)
 	return c->side == WR_CLIENT ? c + 1 : c - 1;
 }
 
-/* Seen from now, as one of them may be older than half of the clock's range:
- * a side that has said nothing for a month. */
+/* Seen from now, as one of them may be older than half of the clock's
+ * range. */
 static inline uint32_t
 later(uint32_t now, uint32_t a, uint32_t b)
 {
@@ -462,12 +473,31 @@ together(uint32_t now, uint32_t ms)
 }
 
 static void
+hold(uint32_t now, uint32_t *note)
+{
+	if (now - *note > AGE_MAX_MS)
+		*note = now - AGE_MAX_MS;
+}
+
+static void
+hold_all(struct wr_relay *r, uint32_t now)
+{
+	for (int i = 0; i < 2; i++) {
+		hold(now, &r->end[i].in_ms);
+		hold(now, &r->end[i].out_ms);
+	}
+	hold(now, &r->half_ms);
+	hold(now, &r->tick_at);
+}
+
+static void
 on_timer(struct wr_loop *l, struct wr_timer *t)
 {
 	struct wr_relay *r = wr_container_of(t, struct wr_relay, timer);
 	struct first f = { clock_ms(l), WR_OFF, WR_END_NONE };
 	bool awake;
 
+	hold_all(r, f.now);
 	if (r->tick_ms != 0 && f.now - r->tick_at >= r->tick_ms)
 		tick(l, r, f.now);
 	consider_all(r, &f);
@@ -480,10 +510,9 @@ on_timer(struct wr_loop *l, struct wr_timer *t)
 		r->restless || f.now - moved(r, f.now) < r->nap_ms;
 	if (awake && r->nap_ms < f.left_ms)
 		f.left_ms = r->nap_ms;
-	if (f.left_ms != WR_OFF)
-		wr_timer_set(l, t, together(f.now, f.left_ms), on_timer);
-	else
-		wr_timer_stop(l, t);
+	if (f.left_ms > SLEEP_MAX_MS)
+		f.left_ms = SLEEP_MAX_MS;
+	wr_timer_set(l, t, together(f.now, f.left_ms), on_timer);
 }
 
 void

@@ -47,7 +47,8 @@ struct wr_relay {
 	wr_relay_fn *tell;       /* NULL: it does not run */
 	struct wr_limits limits; /* set by the caller */
 	uint32_t start_ms;       /* set by the caller: when lifetime began */
-	uint32_t tick_ms;        /* set by the caller, also when told: time
+	uint16_t start_laps;     /* the caller's: of the clock of start_ms */
+	uint16_t tick_ms;        /* set by the caller, also when told: time
 				    between ticks, 0: none.  While nothing
 				    moves and `restless` is off there are
 				    none, but for the first one. */

@@ -112,6 +112,16 @@ wr_session_age_ms(const struct wr_session *s)
 	return wr_proxy_now(s->px) - s->relay.start_ms;
 }
 
+uint64_t
+wr_session_lasted_ms(const struct wr_session *s)
+{
+	const struct wr_relay *r = &s->relay;
+	uint64_t start_ms = (uint64_t)r->start_laps << 32 | r->start_ms;
+
+	/* Laps have 16 bits. */
+	return (wr_loop_now(s->px->loop) - start_ms) & 0xffffffffffff;
+}
+
 /* -- Beginning ----------------------------------------------------------- */
 
 static void
@@ -128,6 +138,7 @@ init(struct wr_session *s, struct wr_proxy *px, const struct wr_door *door)
 	s->upstream_cell = s->server_cell = WR_OFF;
 	s->port = door->port;
 	s->relay.start_ms = wr_proxy_now(px);
+	s->relay.start_laps = (uint16_t)(wr_loop_now(px->loop) >> 32);
 	s->relay.end[WR_SERVER].side = WR_SERVER;
 	s->relay.end[WR_SERVER].sock.fd = -1;
 }

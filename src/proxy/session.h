@@ -112,8 +112,10 @@ const struct wr_upstream_conf *wr_session_group(const struct wr_session *s);
 void wr_session_limit(struct wr_session *s, uint32_t ms);
 
 const char *wr_state_name(enum wr_state state);
-/* Milliseconds since the client was accepted. */
+/* Milliseconds since the client was accepted.  The first ones go round after
+ * 49 days: they are for what comes before the relay. */
 uint32_t wr_session_age_ms(const struct wr_session *s);
+uint64_t wr_session_lasted_ms(const struct wr_session *s);
 /* The client's address, asked of the kernel when first needed. */
 const struct wr_ip *wr_session_client(struct wr_session *s);
 /* Close one end; for the server's, wr_dial_closed() follows. */

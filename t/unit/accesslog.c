@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -304,6 +306,107 @@ a_slow_log_loses_lines_and_nothing_else(void)
 	finish();
 }
 
+/* The clock of a session has 32 bits, its line has more. */
+static void
+a_session_may_last_for_years(void)
+{
+	static const char *const some[] = { "total_ms", NULL };
+	uint64_t now_ms, start_ms;
+
+	start();
+	choose(&f.conf.access_log.line, some);
+	m->worker_use(&px, &f.conf);
+	for (int i = 0; i < 4; i++) {
+		start_ms = wr_loop_now(px.loop) - 1500;
+		s.relay.start_ms = (uint32_t)start_ms;
+		s.relay.start_laps = (uint16_t)(start_ms >> 32);
+		fake_pass(px.loop, UINT64_C(300) * 24 * 3600 * 1000);
+		m->on_end(&s);
+		is_str(written(), "total_ms=25920001500\n");
+	}
+	now_ms = wr_loop_now(px.loop);
+	ok(now_ms >> 32 > 20);
+	finish();
+}
+
+static void
+at_number(int to, int flags, const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | flags, 0600);
+
+	if (fd < 0 || dup2(fd, to) < 0)
+		abort();
+	(void)close(fd);
+	(void)unlink(path);
+}
+
+/* A log that is opened again may get the number of the old one. */
+static void
+another_file_at_the_same_number(void)
+{
+	char path[] = "/tmp/weir-unit-log-XXXXXX";
+	int fd = mkstemp(path), p[2];
+
+	start();
+	if (fd < 0 || pipe(p) < 0)
+		abort();
+	(void)close(fd);
+	at_number(fds[1], 0, path);
+	m->on_end(&s);
+	fake_turn(px.loop);
+	/* That was a file; now it is a pipe that blocks, and nobody reads. */
+	if (dup2(p[1], fds[1]) < 0)
+		abort();
+	wr_proxy_access_fd(&px, fds[1]);
+	for (int i = 0; i < 3000; i++) {
+		m->on_end(&s);
+		fake_turn(px.loop);
+	}
+	ok(true);
+	(void)close(p[0]);
+	(void)close(p[1]);
+	at_number(fds[1], 0, path);
+	wr_proxy_access_fd(&px, fds[1]);
+	finish();
+}
+
+/* Half of a line went to the old one: the other half is no line of the new
+ * one. */
+static void
+the_rest_of_a_line_is_not_written_elsewhere(void)
+{
+	char path[] = "/tmp/weir-unit-log-XXXXXX", text[4096];
+	struct rlimit before, small;
+	int fd = mkstemp(path), p[2];
+	ssize_t n;
+
+	start();
+	if (fd < 0 || pipe2(p, O_NONBLOCK) < 0 ||
+	    getrlimit(RLIMIT_FSIZE, &before) < 0)
+		abort();
+	(void)close(fd);
+	small = before;
+	small.rlim_cur = 50;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	at_number(fds[1], 0, path);
+	m->on_end(&s);
+	m->on_end(&s);
+	if (setrlimit(RLIMIT_FSIZE, &small) < 0)
+		abort();
+	fake_turn(px.loop);
+	if (setrlimit(RLIMIT_FSIZE, &before) < 0 || dup2(p[1], fds[1]) < 0)
+		abort();
+	wr_proxy_access_fd(&px, fds[1]);
+	fake_pass(px.loop, 100);
+	n = read(p[0], text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	ok(n > 30 && text[10] == 'T' && text[23] == 'Z');
+	ok(n > 30 && strchr(text, '\n') == text + n - 1);
+	(void)close(p[0]);
+	(void)close(p[1]);
+	finish();
+}
+
 int
 main(void)
 {
@@ -314,6 +417,9 @@ main(void)
 	a_listener_has_its_own_line();
 	no_name_makes_a_second_line();
 	some_lines_are_not_wanted();
+	a_session_may_last_for_years();
+	another_file_at_the_same_number();
+	the_rest_of_a_line_is_not_written_elsewhere();
 	a_slow_log_loses_lines_and_nothing_else();
 	return tap_done();
 }

@@ -643,6 +643,77 @@ a_side_may_be_silent_for_a_month(void)
 	finish();
 }
 
+#define DAY_MS (24u * 3600 * 1000)
+#define LAP_MS (UINT64_C(1) << 32)
+
+/* It may be some milliseconds more, as of all that last for long. */
+static void
+ends_about(uint64_t ms, enum wr_end reason)
+{
+	fake_pass(l, ms - 1);
+	is_int(ended, 0);
+	fake_pass(l, 1 + 64);
+	is_int(ended, 1);
+	is_str(wr_end_text(r.why), wr_end_text(reason));
+	finish();
+}
+
+/* A silence as long as a lap of the clock, 49 days, is not none. */
+static void
+the_clock_may_go_round(void)
+{
+	const uint32_t minutes = 5 * 60 * 1000, idle = 2 * minutes;
+
+	/* What moved last counts, not what moved a lap ago. */
+	begin();
+	r.limits.idle = idle;
+	wr_relay_start(l, &r, on_news);
+	for (uint64_t ms = 0; ms < LAP_MS - minutes; ms += minutes) {
+		fake_pass(l, minutes);
+		fake_bytes(l, &SERVER->in, "x", 1, 0);
+		fake_take(l, &CLIENT->out, 1);
+	}
+	is_int(ended, 0);
+	ends_about(idle, WR_END_WEIR_RELAY_IDLE);
+
+	/* The timer wakes for a send after such a silence. */
+	for (int i = 0; i < 3; i++) {
+		begin();
+		r.limits.send = idle;
+		wr_relay_start(l, &r, on_news);
+		fake_pass(l, LAP_MS / 2 * (uint64_t)(i + 1) + 10);
+		is_int(ended, 0);
+		fake_bytes(l, &SERVER->in, zeros, 1000, 0);
+		ends_about(idle, WR_END_CLIENT_RELAY_SEND);
+	}
+}
+
+/* The longest times that can be written. */
+static void
+forty_days_are_forty_days(void)
+{
+	begin();
+	r.limits.lifetime = WR_TIME_MAX;
+	r.limits.side_idle[WR_CLIENT] = WR_TIME_MAX;
+	wr_relay_start(l, &r, on_news);
+	fake_pass(l, 20 * DAY_MS);
+	fake_bytes(l, &CLIENT->in, "x", 1, 0);
+	fake_take(l, &SERVER->out, 1);
+	ends_about(20 * DAY_MS, WR_END_WEIR_RELAY_LIFETIME);
+
+	begin();
+	r.limits.idle = r.limits.half_close = WR_TIME_MAX;
+	r.limits.side_idle[WR_SERVER] = WR_TIME_MAX;
+	wr_relay_start(l, &r, on_news);
+	for (int i = 0; i < 60; i++) {
+		fake_pass(l, DAY_MS);
+		fake_bytes(l, &SERVER->in, "x", 1, 0);
+		fake_take(l, &CLIENT->out, 1);
+	}
+	fake_finish(l, &CLIENT->in, 0);
+	ends_about(WR_TIME_MAX, WR_END_SERVER_RELAY_IDLE);
+}
+
 int
 main(void)
 {
@@ -667,5 +738,7 @@ main(void)
 	a_pipe_is_given_back_however_it_ends();
 	no_schedule_loses_or_mixes_bytes();
 	a_side_may_be_silent_for_a_month();
+	the_clock_may_go_round();
+	forty_days_are_forty_days();
 	return tap_done();
 }
