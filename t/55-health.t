@@ -265,7 +265,8 @@ EOT
 	is(scalar($w->reload($conf =~ s/port = \d+/port = $other->{port}/r)),
 	    0, 'another port');
 	like($w->logged(qr/server a of upstream app is down:/),
-	    qr/time-out after 200 ms: step 1 of 3$/, 'the cause is told');
+	    qr/time-out after 200 ms: step 1 of 3, after "554 go away\\r\\n"$/,
+	    'the cause is told');
 	$w->stop;
 }
 

@@ -148,10 +148,16 @@ static void
 on_limit(struct wr_loop *l, struct wr_timer *t)
 {
 	struct wr_probe *p = wr_container_of(t, struct wr_probe, limit);
+	char shown[WR_PROBE_SHOWN];
+	bool heard = p->tls == NULL && p->len > 0;
 
 	(void)l;
-	finish(p, wr_probe_say(p, WR_PROBE_BAD, "time-out after %u ms: %s",
-		      p->conf->timeout_ms, p->doing));
+	/* A wrong answer is one after which the right one did not come. */
+	finish(p, wr_probe_say(p, WR_PROBE_BAD,
+		      heard ? "time-out after %u ms: %s, after \"%s\""
+			    : "time-out after %u ms: %s",
+		      p->conf->timeout_ms, p->doing,
+		      heard ? wr_probe_shown(p, shown) : ""));
 }
 
 static void
@@ -316,21 +322,6 @@ on_connect(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 }
 
 static void
-on_send(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
-{
-	struct wr_probe *p = probe_of(wr_sock_of_out(op));
-
-	(void)l;
-	/* If it could not be sent, the server may have said why. */
-	if (d->res < 0)
-		return;
-	if (p->tls != NULL)
-		handshake(p);
-	else
-		settle(p, p->kind->sent(p));
-}
-
-static void
 over(struct wr_probe *p, int err)
 {
 	enum wr_probed how;
@@ -346,6 +337,23 @@ over(struct wr_probe *p, int err)
 		fail(p, p->doing, err);
 	else
 		settle(p, how);
+}
+
+static void
+on_send(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_probe *p = probe_of(wr_sock_of_out(op));
+
+	(void)l;
+	/* If it could not be sent, the server may have said why. */
+	if (d->res < 0 && !p->ended)
+		return;
+	if (d->res < 0)
+		over(p, d->res);
+	else if (p->tls != NULL)
+		handshake(p);
+	else
+		settle(p, p->kind->sent(p));
 }
 
 static void

@@ -76,9 +76,10 @@ look(struct wr_probe *p, bool last)
 	char shown[WR_PROBE_SHOWN];
 	int found;
 
-	if (p->waits != NOTHING)
+	/* Unless the server will never take it. */
+	if (p->waits != NOTHING && (!p->ended || wr_probe_sending(p)))
 		return WR_PROBE_MORE;
-	found = matches(p, last);
+	found = p->waits == NOTHING ? matches(p, last) : 0;
 	if (found > 0) {
 		p->step++;
 		return begin(p);
@@ -88,6 +89,9 @@ look(struct wr_probe *p, bool last)
 		    p, WR_PROBE_BAD, "%s: the regex takes too long", p->doing);
 	if (!last)
 		return WR_PROBE_MORE;
+	if (p->ended && p->len == 0)
+		return wr_probe_say(
+		    p, WR_PROBE_BAD, "%s: the server ended", p->doing);
 	return wr_probe_say(p, WR_PROBE_BAD,
 	    p->ended ? "%s: the server ended, after \"%s\""
 		     : "%s: no match in the first 16k, which begin \"%s\"",

@@ -9,6 +9,10 @@
 #include "io/sock.h"
 #include "t/unit/tap.h"
 
+/* A time-out that no test waits for. */
+#define LONG_MS  20000
+#define QUICK_US 10000000
+
 static struct wr_loop *l;
 static uint8_t place[WR_PROBE_BYTES];
 static enum wr_probed how;
@@ -105,6 +109,20 @@ resets(int fd, const void *arg)
 {
 	(void)arg;
 	read_until(fd, "\r\n\r\n");
+	wr_sock_reset_on_close(fd);
+}
+
+/* Has something to say, and ends; whatever it was asked. */
+static void
+leaves(int fd, const void *arg)
+{
+	write_all(fd, arg, strlen(arg));
+}
+
+static void
+resets_at_once(int fd, const void *arg)
+{
+	write_all(fd, arg, strlen(arg));
 	wr_sock_reset_on_close(fd);
 }
 
@@ -318,6 +336,9 @@ steps_follow_one_another(void)
 	    check(script(v, 4), greets, "220 mx ESMTP\r\n"), "script passed");
 	is_int(how, WR_PROBE_GOOD);
 	is_str(check(script(v, 4), greets, "554 no\r\n"),
+	    "time-out after 300 ms: step 1 of 4, after \"554 no\\r\\n\"");
+	is_int(how, WR_PROBE_BAD);
+	is_str(check(script(v, 4), mute, NULL),
 	    "time-out after 300 ms: step 1 of 4");
 	is_int(how, WR_PROBE_BAD);
 	/* What was said before the send is forgotten. */
@@ -332,8 +353,48 @@ a_flood_without_a_match_fails(void)
 {
 	struct wr_health_step v[] = { { "", "y", { NULL, 0 }, { NULL, 0 } } };
 
-	(void)check(script(v, 1), endless, "xxxxxxxxxxxxx\r\n");
+	struct wr_health_conf c = script(v, 1);
+
+	c.timeout_ms = LONG_MS;
+	(void)check(c, endless, "xxxxxxxxxxxxx\r\n");
 	is_int(how, WR_PROBE_BAD);
+	ok(probe.took_us < QUICK_US);
+	is_str(probe.why, "step 1 of 1: no match in the first 16k, which begin "
+			  "\"xxxxxxxxxxxxx\\r\\nxxxxxxxxxxxxx\\r\\nxx\"");
+	v[0] = (struct wr_health_step){ "", "hex:79", { NULL, 0 }, BYTES("y") };
+	(void)check(c, endless, "xxxxxxxxxxxxx\r\n");
+	is_int(how, WR_PROBE_BAD);
+	ok(probe.took_us < QUICK_US);
+}
+
+/* What cannot come any more is not waited for. */
+static void
+a_server_that_ends_fails_at_once(void)
+{
+	struct wr_health_step v[] = {
+		{ "", "^220", { NULL, 0 }, { NULL, 0 } },
+		{ "x", "", BYTES("NOOP\r\n"), { NULL, 0 } },
+		{ "x", "^250", BYTES("EHLO\r\n"), { NULL, 0 } },
+	};
+	struct wr_health_conf c = script(v, 3);
+
+	c.timeout_ms = LONG_MS;
+	is_str(check(c, leaves, "554 go away\x01\r\n"),
+	    "step 1 of 3: the server ended, after \"554 go away\\x01\\r\\n\"");
+	is_int(how, WR_PROBE_BAD);
+	is_str(
+	    check(c, leaves, ""), "step 1 of 3: the server ended");
+	/* In whatever order we hear that it did. */
+	for (int i = 0; i < 20; i++) {
+		(void)check(c, leaves, "220 hello\r\n");
+		is_int(how, WR_PROBE_BAD);
+		ok(probe.took_us < QUICK_US);
+		(void)check(script(&v[1], 1), resets_at_once, "");
+		ok(probe.took_us < QUICK_US);
+		(void)check(c, resets_at_once, "220 hello\r\n");
+		is_int(how, WR_PROBE_BAD);
+		ok(probe.took_us < QUICK_US);
+	}
 	diag("%s", probe.why);
 }
 
@@ -408,6 +469,7 @@ main(void)
 	a_hostile_server_costs_little();
 	steps_follow_one_another();
 	a_flood_without_a_match_fails();
+	a_server_that_ends_fails_at_once();
 	to_connect_is_enough_for_tcp();
 	who_does_not_speak_tls_fails();
 	a_stopped_probe_ends_once();
