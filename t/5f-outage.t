@@ -15,6 +15,7 @@ use Weir::Peer;
 
 my $RATE = 300;
 my $MANY = $Weir::SLOW ? 9000 : 600;
+my $WAITING = $Weir::SLOW ? 1500 : 300;
 
 sub cpu { my ($w) = @_; return $w->cpu(map { $_->{pid} } $w->processes) }
 
@@ -140,7 +141,7 @@ EOT
 	my $cpu = cpu($w);
 	my $since = Time::HiRes::time();
 	$w->until('many to wait', sub {
-		return $w->status->{upstreams}{app}{waiting} > $MANY / 2;
+		return $w->status->{upstreams}{app}{waiting} > $WAITING;
 	});
 	$cpu = (cpu($w) - $cpu) / (Time::HiRes::time() - $since);
 	my $order = @{$peer->ask('notes')};
@@ -169,14 +170,15 @@ EOT
 		$high = $_ if $_ > $high;
 		$late = $high - $_ if $high - $_ > $late;
 	}
-	cmp_ok($late, '<=', 8, sprintf
+	# One that is not heard of for 10 ms is not waited for.
+	cmp_ok($late, '<=', 30, sprintf
 	    'who waits longest is served first: of %d nobody was passed ' .
 	    'by more than %d', scalar @served, $late) or diag("@served");
 	cmp_ok($cpu, '<', 0.5, 'weir has little to do');
 	diag(sprintf 'outage with checks: found after %.0f ms, %.0f waited, ' .
 	    'CPU of weir %.1f %%; up %.0f ms, first served %.0f ms, queue ' .
 	    'empty %.0f ms after the return; %s', 1000 * ($down - $from),
-	    $MANY / 2, 100 * $cpu, 1000 * ($up - $back), 1000 * ($ok - $back),
+	    $WAITING, 100 * $cpu, 1000 * ($up - $back), 1000 * ($ok - $back),
 	    1000 * ($drained - $back), $text);
 	$w->stop;
 }

@@ -30,6 +30,7 @@ my $moody = Weir::Peer->server({
 }, port => 5002);
 my $w = Weir->start(workers => 4, conf => <<"EOT");
 access_log = "off";
+watchdog = { limit = "60s"; };
 upstreams = {
 	one = { servers = { address = "$echo->{addr}"; max_conns = 1; };
 	    timeouts = { queue = "60s"; }; };
@@ -96,6 +97,68 @@ cmp_ok(quantile(0.5, @there), '<', 1000 * $LOOK / 4,
     "and who waited had it at once: $text");
 diag("a place in another process: $text" .
     (@here ? '; in the same one: ' . figures(@here) : ''));
+
+# ---- Who waits longest is stopped ------------------------------------------
+
+# The others do not wait for it.
+sub sessions_are
+{
+	my ($n) = @_;
+
+	$w->until("$n sessions", sub {
+		return $w->status->{total}{sessions} == $n;
+	});
+}
+
+sessions_are(0);
+$holder = session();
+Weir::get($holder, 3);
+my $busy = (grep { $_->{sessions} > 0 } @{$w->status->{processes}})[0]{pid};
+my ($waiter, $stopped);
+until ($stopped) {
+	$waiter = session();
+	$w->until('it to wait', sub {
+		return $w->status->{upstreams}{one}{waiting} == 1;
+	});
+	my @has = grep { $_->{sessions} > 0 } @{$w->status->{processes}};
+	# In the process of the holder it is of no use.
+	($stopped) = grep { $_ != $busy } map { $_->{pid} } @has;
+	last if $stopped;
+	# Who waits may only be seen to have left when it has its turn.
+	close $holder;
+	Weir::get($waiter, 3);
+	close $waiter;
+	sessions_are(0);
+	$holder = session();
+	Weir::get($holder, 3);
+	$busy = (grep { $_->{sessions} > 0 } @{$w->status->{processes}})[0]{pid};
+}
+$w->signal('STOP', $stopped);
+my @more = map { session() } 1 .. 12;
+$w->until('some to wait', sub {
+	return $w->status->{upstreams}{one}{waiting} > 1;
+});
+my $waiting = $w->status->{upstreams}{one}{waiting} - 1;
+my $set = IO::Select->new(@more);
+my $from = Weir::now();
+close $holder;
+my $served = 0;
+while ($served < $waiting && (my @r = $set->can_read(10))) {
+	for my $c (@r) {
+		$served++ if sysread $c, my $got, 3;
+		$set->remove($c);
+		close $c;
+	}
+}
+my $took = Weir::now() - $from;
+is($served, $waiting, sprintf
+    'a process with the oldest is stopped: %d others are served in %.0f ms',
+    $served, 1000 * $took);
+cmp_ok($took, '<', 3, 'soon');
+$w->signal('CONT', $stopped);
+is(Weir::get($waiter, 3), "me\n", 'and it, when it goes on');
+close $waiter;
+Weir::get($_, 3), close $_ for $set->handles;
 
 # ---- A server fails --------------------------------------------------------
 
