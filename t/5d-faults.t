@@ -17,7 +17,7 @@ use Weir::Peer;
 my $RATE = 300;
 # So many sessions another server has had while one is at fault.
 my $LONG = $Weir::SLOW ? 1000 : 60;
-my $STOPPED = $Weir::SLOW ? 1000 : 150;   # 10 s of a third of 300 a second
+my $STOPPED = $Weir::SLOW ? 1500 : 150;   # 10 s of a half of 300 a second
 my @NAMES = qw(s1 s2 s3);
 my %KIND = (a => 'script', b => 'http');
 
@@ -138,7 +138,11 @@ phase('resets after accept', 's1', 's2', $LONG,
     sub { $_[0]->ask('mode', 'reset') }, sub { $_[0]->ask('mode', '') });
 phase('accepts, never answers', 's2', 's3', $LONG,
     sub { $_[0]->ask('mode', 'mute') }, sub { $_[0]->ask('mode', '') });
-my ($text, $total) = $load->end;
+# To a client that is a connect without an answer: it is tried elsewhere.
+phase('vanishes (packets are lost)', 's3', 's1', $LONG,
+    sub { Weir::Net::rules('tcp dport 5003 drop', 'tcp sport 5003 drop') },
+    sub { Weir::Net::rules() }) if Weir::Net::can_nft();
+my ($text) = $load->end;
 my $ended = Time::HiRes::time();
 
 # ---- What clients saw ------------------------------------------------------
