@@ -152,13 +152,13 @@ static void
 follow(struct page *p)
 {
 	struct hunt *h = p->hunt;
-	const char *z = p->includes.p, *end = z + p->includes.len;
+	const struct wr_text *t = &p->includes;
 
-	if (z == NULL || h->depth >= WR_SCAN_DEPTH_MAX)
+	if (h->depth >= WR_SCAN_DEPTH_MAX)
 		return;
 	h->depth++;
-	for (; z < end && !h->found; z += strlen(z) + 1)
-		(void)!wr_path_glob(p->src.dir, z, on_file, p);
+	for (size_t i = 0; i < t->len && !h->found; i += strlen(t->p + i) + 1)
+		(void)!wr_path_glob(p->src.dir, t->p + i, on_file, p);
 	h->depth--;
 }
 

@@ -570,8 +570,8 @@ the_pid_file_may_be_named_in_an_included_file(void)
 		"include : (\"broken.inc\",\"b.inc\"); a = 30s",
 		"include = \"*.inc\";",
 		"@include \"b.inc\"\n",
-		"x = \"include\"; y = { include = \"c.inc\"; };\n"
-		"include = \"${NO_SUCH_NAME:-b}.inc\"",
+		("x = \"include\"; y = { include = \"c.inc\"; };\n"
+		 "include = \"${NO_SUCH_NAME:-b}.inc\""),
 		/* It includes itself. */
 		"include = [ \"t.conf\", \"t.conf\", \"b.inc\" ];",
 	};
