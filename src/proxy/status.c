@@ -2,6 +2,7 @@
 /* status - what all texts need, and JSON; later keys are only added. */
 #include "proxy/status.h"
 
+#include <string.h>
 #include <time.h>
 
 #include "conf/conf.h"
@@ -101,13 +102,14 @@ wr_status_sticky(const struct wr_status *s, struct wr_status_at *at,
 
 /* -- JSON ---------------------------------------------------------------- */
 
-/* Pieces put the comma between them themselves. */
+/* Pieces put the comma between them themselves; what stands before a piece may
+ * be nothing, or a line of somebody else. */
 static void
 key(struct wr_text *t, const char *name)
 {
-	char last = t->len > 0 ? t->p[t->len - 1] : '{';
+	char last = t->len > 0 ? t->p[t->len - 1] : '\n';
 
-	if (last != '{' && last != '[' && last != ',')
+	if (strchr("{[,\n", last) == NULL)
 		wr_text_putc(t, ',');
 	if (name != NULL) {
 		wr_text_json(t, wr_str_of(name));
