@@ -239,6 +239,58 @@ for my $signal ($Weir::SLOW ? 'SEGV' : (), 'KILL', 'STOP') {
 	$w->stop;
 }
 
+# The new configuration has a listener less: the old ones serve who comes to it
+# until there is a way back no longer, and then who is waiting.
+{
+	my ($gone, $gone_unix) = ('127.0.0.1:5002', "unix:$sockets/gone.sock");
+	my $with = conf(dir => $sockets) =~ s/^listeners = \{/listeners = {
+    gone = { listen = [ "$gone", "$gone_unix" ]; upstream = "e"; };/mr;
+	program();
+	local $Weir::PROGRAM = $bin;
+	my $w = Weir->start(workers => 2, conf => $with);
+	my $load = Weir::Load->start($gone, rate => 0, idle => 5, busy => 5);
+	my $serves = sub {
+		my ($when) = @_;
+
+		is(Weir::Load::harvest(Weir::Load::queue($_, 20)), '20 ok',
+		    "$when, $_ is served") for $gone, $gone_unix, $WEB;
+	};
+
+	# One that fails first: all as before.
+	$w->conf(conf(dir => $sockets));
+	$w->mark;
+	$w->signal('USR2');
+	my $pid = heir($w);
+	$w->logged(qr/master\[$pid\]: .*is up/);
+	$serves->('in the probation');
+	my $both = Weir::Load->start($gone, rate => 50);
+	kill 'KILL', $pid;
+	$w->logged(qr/the old one serves on/);
+	$serves->('after one that failed');
+	like(scalar $both->end, qr/^\d+ ok$/, 'nobody is lost');
+	$w->until('the new ones to end', sub {
+		return $w->workers == 2 && $w->pids('control') == 1;
+	});
+
+	$w->mark;
+	$w->signal('USR2');
+	$pid = heir($w);
+	$w->logged(qr/master\[$pid\]: .*is up/);
+	$serves->('in the second probation');
+	$w->logged(qr/all is ours/);
+	$w->until('later ones to be refused', sub {
+		return !Weir::dial($gone, try => 1, timeout => 1);
+	});
+	ok(!-e "$sockets/gone.sock", 'the unix socket is gone');
+	my ($text) = $load->end;
+	is($text, '5 ok busy, 5 ok idle', 'and who was in stays') or
+	    diag(map { "$_\n" } @{$load->{why}});
+	follow($w, $pid);
+	is(Weir::Load::harvest(Weir::Load::queue($WEB, 20)), '20 ok',
+	    'the others are served');
+	$w->stop;
+}
+
 # Two at once, and the way users of nginx end it.
 {
 	my $w = start();

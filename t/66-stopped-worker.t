@@ -45,11 +45,11 @@ sub reload
 
 sub upgrade
 {
-	my ($to) = @_;
+	my ($to, $listen) = @_;
 
 	return sub {
 		my ($c, $w) = @_;
-		$w->conf(conf($c, $to));
+		$w->conf(conf($c, $to, $listen));
 		$w->signal('USR2');
 		$c->{wait} = qr/all is ours/;
 		$c->{follow} = 1;
@@ -80,6 +80,7 @@ my @CASES = (
 	['one of 4 killed', 4, killed(1)],
 	['all of 4 killed', 4, killed(4)],
 	['listener removed', 4, reload(4, '')],
+	['upgrade and listener removed', 4, upgrade(4, '')],
 );
 
 # Those of one kind at the same time, each weir on a port of its own.

@@ -71,6 +71,7 @@ struct wr_address {
 				wait longer */
 	bool filtered;       /* new clients are turned away */
 	bool unheard;        /* listen() failed */
+	bool ours; /* the new binary does not name it: we go on serving it */
 	uint32_t n;
 	struct wr_port *port; /* n of them */
 };

@@ -33,6 +33,7 @@ static const char *const names[WR_MSG_KINDS] = {
 	[WR_MSG_ABORT] = "abort",
 	[WR_MSG_DRAIN] = "drain",
 	[WR_MSG_UNDRAIN] = "undrain",
+	[WR_MSG_STAY] = "stay",
 	[WR_MSG_PAUSE] = "pause",
 	[WR_MSG_RESUME] = "resume",
 	[WR_MSG_STOP] = "stop",

@@ -39,6 +39,9 @@ enum wr_msg_kind {
 	 * is over / be worker number `a` again; sockets follow anew. */
 	WR_MSG_DRAIN,
 	WR_MSG_UNDRAIN,
+	/* Go on accepting on `shard` of `text` until RESUME, whatever PAUSE
+	 * says: nobody else will. */
+	WR_MSG_STAY,
 	/* Stop accepting for now, keep the descriptors: PAUSED / go on. */
 	WR_MSG_PAUSE,
 	WR_MSG_RESUME,

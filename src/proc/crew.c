@@ -266,6 +266,11 @@ on_msg(struct wr_chan *ch, const struct wr_msg *msg, int fds[WR_MSG_FDS])
 	switch (msg->kind) {
 	case WR_MSG_READY:
 		event(c, WR_EV_READY, msg->generation);
+		/* Nothing is dealt now; but what no new binary serves. */
+		if (c->role == WR_ROLE_WORKER &&
+		    (m->reload.heir == WR_HEIR_PROBATION ||
+			m->reload.heir == WR_HEIR_DONE))
+			wr_listens_lend(m->listens, (int)c->slot);
 		break;
 	case WR_MSG_FAILED:
 		refused(c, msg);

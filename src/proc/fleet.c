@@ -529,7 +529,7 @@ fork_due(struct wr_reload *r)
 {
 	bool may = r->generation != 0 || r->state == WR_RELOAD_PREPARE;
 
-	if (!may || r->end > WR_END_CLOSE || r->heir == WR_HEIR_DONE)
+	if (!may || r->end > WR_END_CLOSE)
 		return;
 	for (int k = 0; k < WR_SEATS; k++) {
 		struct wr_seat *seat = &r->seat[k];
@@ -587,7 +587,7 @@ seat_due(const struct wr_reload *r, int k)
 {
 	const struct wr_seat *seat = &r->seat[k];
 	uint64_t t = UINT64_MAX;
-	bool forks = r->end <= WR_END_CLOSE && r->heir != WR_HEIR_DONE &&
+	bool forks = r->end <= WR_END_CLOSE &&
 		     (r->generation != 0 || r->state == WR_RELOAD_PREPARE);
 
 	if (!wr_fleet_has_seat(r, k))

@@ -317,6 +317,10 @@ on_msg(struct wr_chan *ch, const struct wr_msg *m, int fds[WR_MSG_FDS])
 	case WR_MSG_STOP:
 		stop(f);
 		break;
+	case WR_MSG_STAY:
+		if (f->verbs->stay != NULL)
+			f->verbs->stay(f, m);
+		break;
 	case WR_MSG_PAUSE:
 	case WR_MSG_RESUME:
 		pause_accepting(f, m->kind == WR_MSG_PAUSE);

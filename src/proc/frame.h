@@ -46,6 +46,7 @@ struct wr_verbs {
 	    const struct wr_msg *m, int fd);
 	/* wr_frame_unlistened() follows. */
 	void (*unlisten)(struct wr_frame *f, const struct wr_msg *m);
+	void (*stay)(struct wr_frame *f, const struct wr_msg *m);
 	void (*pause)(struct wr_frame *f, bool on);
 	/* wr_frame_leave() follows both, unless `undrain` was faster. */
 	void (*drain)(struct wr_frame *f);

@@ -445,6 +445,7 @@ exec_heir(struct wr_master *m)
 		.parent_fd = -1 };
 	pid_t pid = -EPERM;
 
+	wr_listens_ours(m->listens, (struct wr_str){ 0 });
 	memcpy(mf.wake_fds, m->shm->wake, sizeof(mf.wake_fds));
 	wr_listens_write(m->listens, &mf.listens);
 	wr_listens_pass(m->listens, true);
@@ -460,6 +461,19 @@ exec_heir(struct wr_master *m)
 		return;
 	}
 	wr_notice("the new binary is process %ld", (long)pid);
+}
+
+/* Who is waiting where the new value no longer listens is the old one's. */
+static void
+elder_ready(struct wr_master *m)
+{
+	struct wr_text numbers = { 0 };
+
+	wr_listens_unnamed(m->listens, &numbers);
+	wr_upgrade_unnamed(
+	    m->upgrade, (struct wr_str){ numbers.p, numbers.len });
+	wr_text_fini(&numbers);
+	wr_upgrade_say(m->upgrade, WR_ACT_ELDER_READY);
 }
 
 /* The other one has the pid file, its lock and the socket of `-s` now. */
@@ -521,6 +535,7 @@ do_child(struct wr_master *m, const struct wr_act *a)
 		wr_listens_shut(m->listens, a->slot, a->shard);
 		return true;
 	case WR_ACT_TELL_PAUSE:
+		wr_listens_stay(m->listens, a->slot);
 		tell(m, a, WR_MSG_PAUSE);
 		return true;
 	case WR_ACT_TELL_RESUME:
@@ -579,8 +594,10 @@ wr_hands_do(struct wr_master *m, const struct wr_act *a)
 		wr_listens_live(m->listens, a->shard);
 		break;
 	case WR_ACT_RETIRE:
-		wr_notify_stopping();
-		wr_listens_retire(m->listens, wr_loop_now(m->loop));
+		if (m->reload.heir == WR_HEIR_NONE)
+			wr_notify_stopping();
+		wr_listens_retire(m->listens, m->reload.heir != WR_HEIR_NONE,
+		    wr_loop_now(m->loop));
 		break;
 	case WR_ACT_ANSWER:
 		answer(m, a);
@@ -601,6 +618,8 @@ wr_hands_do(struct wr_master *m, const struct wr_act *a)
 		inherit(m);
 		break;
 	case WR_ACT_ELDER_READY:
+		elder_ready(m);
+		break;
 	case WR_ACT_ELDER_CONFIRM:
 	case WR_ACT_ELDER_FAILED:
 		wr_upgrade_say(m->upgrade, a->kind);

@@ -119,7 +119,8 @@ heir_done(struct wr_reload *r)
 	r->heir = WR_HEIR_DONE;
 	wr_reload_act(r, WR_ACT_HEIR_GO);
 	heir_answer(r, WR_NO_NONE);
-	end_drain(r);
+	/* Who is waiting where the new one does not listen is served first. */
+	end_close(r);
 }
 
 /* -- The new master ----------------------------------------------------- */

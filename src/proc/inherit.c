@@ -88,6 +88,90 @@ wr_listens_foreign(const struct wr_listens *ls, const struct wr_want *w)
 	return err;
 }
 
+/* -- What only the old binary serves ------------------------------------- */
+
+void
+wr_listens_unnamed(const struct wr_listens *ls, struct wr_text *out)
+{
+	wr_list_each (n, (struct wr_list *)&ls->addresses) {
+		const struct wr_address *a =
+		    wr_container_of(n, struct wr_address, link);
+
+		if (a->state == WR_ADDRESS_STRANGE && a->n > 0)
+			wr_text_printf(out, " %d", a->port[0].fd);
+	}
+}
+
+static struct wr_address *
+find(struct wr_listens *ls, uint64_t fd)
+{
+	wr_list_each (n, &ls->addresses) {
+		struct wr_address *a =
+		    wr_container_of(n, struct wr_address, link);
+
+		if (a->n > 0 && (uint64_t)a->port[0].fd == fd)
+			return a;
+	}
+	return NULL;
+}
+
+void
+wr_listens_ours(struct wr_listens *ls, struct wr_str numbers)
+{
+	struct wr_address *a;
+	struct wr_str word;
+	uint64_t fd;
+
+	wr_list_each (n, &ls->addresses)
+		wr_container_of(n, struct wr_address, link)->ours = false;
+	while (numbers.len > 0) {
+		(void)wr_str_cut(numbers, ' ', &word, &numbers);
+		a = wr_str_u64(word, INT32_MAX, &fd) == 0 ? find(ls, fd) : NULL;
+		if (a != NULL)
+			a->ours = true;
+	}
+}
+
+/* Of workers; it has been told of it, or may be. */
+static bool
+is_kept(const struct wr_address *a)
+{
+	return a->ours && a->way != WR_WAY_CONTROL &&
+	       (a->state == WR_ADDRESS_RUN || a->state == WR_ADDRESS_RETIRE);
+}
+
+void
+wr_listens_stay(struct wr_listens *ls, int slot)
+{
+	wr_list_each (n, &ls->addresses) {
+		struct wr_address *a =
+		    wr_container_of(n, struct wr_address, link);
+		struct wr_listen_tell t = { .stay = true,
+			.fd = -1,
+			.text = a->text,
+			.cell = a->cell,
+			.gen = a->gen != NULL ? a->gen : ls->gen };
+
+		for (uint32_t i = 0; i < a->n && is_kept(a); i++) {
+			t.shard = wr_listens_shard_of(a, i);
+			if (wr_slots_have(&a->port[i].have, slot))
+				ls->tell(ls->arg, slot, &t);
+		}
+	}
+}
+
+void
+wr_listens_lend(struct wr_listens *ls, int slot)
+{
+	wr_list_each (n, &ls->addresses) {
+		struct wr_address *a =
+		    wr_container_of(n, struct wr_address, link);
+
+		for (uint32_t i = 0; i < a->n && is_kept(a); i++)
+			wr_listens_tell_open(ls, a, i, slot);
+	}
+}
+
 /* -- To a new binary ---------------------------------------------------- */
 
 static bool

@@ -232,8 +232,8 @@ wr_listens_abort(struct wr_listens *ls)
 
 /* -- Telling ------------------------------------------------------------ */
 
-static uint32_t
-shard_of(const struct wr_address *a, uint32_t i)
+uint32_t
+wr_listens_shard_of(const struct wr_address *a, uint32_t i)
 {
 	return a->way == WR_WAY_SHARED ? a->tag : i;
 }
@@ -254,14 +254,15 @@ is_shared(const struct wr_address *a, const struct wr_port *p, int slot)
 	       !wr_slots_empty(&leave);
 }
 
-static void
-tell_open(struct wr_listens *ls, struct wr_address *a, uint32_t i, int slot)
+void
+wr_listens_tell_open(
+    struct wr_listens *ls, struct wr_address *a, uint32_t i, int slot)
 {
 	struct wr_listen_tell t = { .open = true,
 		.fd = a->port[i].fd,
 		.text = a->text,
 		.cell = a->cell,
-		.shard = shard_of(a, i),
+		.shard = wr_listens_shard_of(a, i),
 		.shared = is_shared(a, &a->port[i], slot),
 		.gen = a->gen != NULL ? a->gen : ls->gen };
 
@@ -277,7 +278,7 @@ tell_shut(struct wr_listens *ls, struct wr_address *a, uint32_t i, int slot)
 	struct wr_listen_tell t = { .fd = -1,
 		.text = a->text,
 		.cell = a->cell,
-		.shard = shard_of(a, i),
+		.shard = wr_listens_shard_of(a, i),
 		.gen = a->gen != NULL ? a->gen : ls->gen };
 
 	if (!wr_slots_have(&a->port[i].have, slot))
@@ -322,7 +323,7 @@ wr_listens_open(struct wr_listens *ls, int slot, uint32_t shard, bool added)
 
 		for (uint32_t i = 0; i < a->n; i++)
 			if (is_of(a, i, shard))
-				tell_open(ls, a, i, slot);
+				wr_listens_tell_open(ls, a, i, slot);
 	}
 }
 
@@ -346,7 +347,7 @@ wr_listens_shut_done(
 		struct wr_address *a = address_of(n);
 
 		for (uint32_t i = 0; i < a->n; i++)
-			if (shard_of(a, i) == shard &&
+			if (wr_listens_shard_of(a, i) == shard &&
 			    strcmp(a->text, text) == 0)
 				wr_slots_set(&a->port[i].leave, slot, false);
 	}
@@ -544,16 +545,17 @@ wr_listens_live(struct wr_listens *ls, uint32_t shard)
 }
 
 void
-wr_listens_retire(struct wr_listens *ls, uint64_t now_ms)
+wr_listens_retire(struct wr_listens *ls, bool heir, uint64_t now_ms)
 {
 	wr_list_each (n, &ls->addresses) {
 		struct wr_address *a = address_of(n);
 
-		if (a->state == WR_ADDRESS_RUN) {
+		if (a->state == WR_ADDRESS_RUN && (a->ours || !heir)) {
 			a->state = WR_ADDRESS_RETIRE;
 			retire(ls, a, now_ms);
 		}
-		a->quiet_ms = END_MS;
+		if (!heir)
+			a->quiet_ms = END_MS;
 	}
 	ls->next_ms = now_ms + LOOK_MS;
 }
@@ -561,7 +563,10 @@ wr_listens_retire(struct wr_listens *ls, uint64_t now_ms)
 bool
 wr_listens_closed(const struct wr_listens *ls)
 {
-	return wr_list_empty(&ls->addresses);
+	wr_list_each (n, (struct wr_list *)&ls->addresses)
+		if (address_of(n)->state != WR_ADDRESS_RUN)
+			return false;
+	return true;
 }
 
 /* -- Retirement --------------------------------------------------------- */

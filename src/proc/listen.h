@@ -24,6 +24,7 @@ struct wr_listens;
 /* What to tell a process about one socket. */
 struct wr_listen_tell {
 	bool open; /* accept from `fd`; else accept no more */
+	bool stay; /* neither: go on, whatever becomes of the others */
 	int fd;    /* lent */
 	const char *text;
 	uint32_t cell;
@@ -89,9 +90,10 @@ void wr_listens_gone(struct wr_listens *ls, int slot);
 uint64_t wr_listens_due(const struct wr_listens *ls);
 void wr_listens_tick(struct wr_listens *ls, uint64_t now_ms);
 
-/* The end: all addresses retire, and soon. */
-void wr_listens_retire(struct wr_listens *ls, uint64_t now_ms);
-/* Nothing is left. */
+/* The end: all addresses retire, and soon.  If there is a new binary only
+ * those that it does not name do, in their time. */
+void wr_listens_retire(struct wr_listens *ls, bool heir, uint64_t now_ms);
+/* Nothing is left, but what a new binary has. */
 bool wr_listens_closed(const struct wr_listens *ls);
 
 /* -- Inheritance ------------------------------------------------------- */
@@ -110,6 +112,17 @@ void wr_listens_environment(struct wr_listens *ls);
 void wr_listens_write(const struct wr_listens *ls, struct wr_text *out);
 wr_must_check int wr_listens_read(struct wr_listens *ls, struct wr_str text);
 void wr_listens_pass(const struct wr_listens *ls, bool on);
+/*
+ * What the committed value of the new binary does not name of what was read,
+ * as numbers; and back, in the old one, for which these are then the addresses
+ * that it alone serves (empty: none is).
+ */
+void wr_listens_unnamed(const struct wr_listens *ls, struct wr_text *out);
+void wr_listens_ours(struct wr_listens *ls, struct wr_str numbers);
+/* `slot` is to accept from these although it pauses / from all their sockets,
+ * because it is new. */
+void wr_listens_stay(struct wr_listens *ls, int slot);
+void wr_listens_lend(struct wr_listens *ls, int slot);
 /* How many shards were read. */
 uint32_t wr_listens_shards(const struct wr_listens *ls);
 /* What was read and is not named by the committed value: until now the old

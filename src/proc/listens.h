@@ -30,6 +30,11 @@ struct wr_listens {
 	unsigned n_foreign;
 };
 
+/* Tell a process to accept from one socket, if it does not already. */
+void wr_listens_tell_open(
+    struct wr_listens *ls, struct wr_address *a, uint32_t i, int slot);
+/* What processes call the shard of this socket. */
+uint32_t wr_listens_shard_of(const struct wr_address *a, uint32_t i);
 /* The inherited descriptor that is meant; -EBADF, or -ESTALE: it was closed
  * when its listener was removed. */
 int wr_listens_foreign(const struct wr_listens *ls, const struct wr_want *w);

@@ -130,6 +130,14 @@ on_watch(void *arg, enum wr_event_kind kind, int slot)
 }
 
 static void
+on_unnamed(void *arg, struct wr_str numbers)
+{
+	struct wr_master *m = arg;
+
+	wr_listens_ours(m->listens, numbers);
+}
+
+static void
 on_upgrade(void *arg, enum wr_event_kind kind)
 {
 	wr_master_event(arg, kind, -1);
@@ -140,7 +148,9 @@ on_listen_tell(void *arg, int slot, const struct wr_listen_tell *t)
 {
 	struct wr_master *m = arg;
 	struct wr_msg msg = {
-		.kind = t->open ? WR_MSG_LISTEN : WR_MSG_UNLISTEN,
+		.kind = t->stay   ? WR_MSG_STAY
+			: t->open ? WR_MSG_LISTEN
+				  : WR_MSG_UNLISTEN,
 		.flags = t->shared ? WR_MSG_SHARED : 0,
 		.generation = t->gen->generation,
 		.bytes = t->gen->bytes,
@@ -319,7 +329,8 @@ make_parts(struct wr_master *m)
 	}
 	m->cells = wr_cells_new(m->shm);
 	m->watch = wr_watch_new(m->loop, m->shm, on_watch, m);
-	m->upgrade = wr_upgrade_new(m->loop, m->opts->argv, on_upgrade, m);
+	m->upgrade =
+	    wr_upgrade_new(m->loop, m->opts->argv, on_upgrade, on_unnamed, m);
 	m->ask = wr_ask_new(m);
 	if (m->cells == NULL || m->watch == NULL || m->upgrade == NULL ||
 	    m->ask == NULL)

@@ -34,6 +34,7 @@ struct wr_upgrade {
 	struct wr_loop *loop;
 	char *const *argv;
 	wr_upgrade_fn *fn;
+	wr_unnamed_fn *unnamed;
 	void *arg;
 	struct talk *talk; /* or NULL */
 	bool is_heir;
@@ -41,7 +42,10 @@ struct wr_upgrade {
 	bool killed;
 };
 
-/* A word is one byte. */
+/* A word is one byte; but for this one, after which numbers follow. */
+#define UNNAMED  'u'
+#define WORD_MAX 65536 /* 4,000 addresses have 32 KB */
+
 static const struct {
 	char letter;
 	enum wr_act_kind act;     /* that says it */
@@ -81,10 +85,12 @@ hang_up(struct wr_upgrade *u)
 }
 
 static void
-hear(struct wr_upgrade *u, char letter)
+hear(struct wr_upgrade *u, const char *word, size_t len)
 {
+	if (word[0] == UNNAMED)
+		u->unnamed(u->arg, (struct wr_str){ word + 1, len - 1 });
 	for (size_t i = 0; i < WR_COUNT(WORDS); i++)
-		if (WORDS[i].letter == letter)
+		if (WORDS[i].letter == word[0])
 			u->fn(u->arg, WORDS[i].event);
 }
 
@@ -93,11 +99,11 @@ on_readable(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 {
 	struct talk *t = talk_of(wr_sock_of_in(op));
 	struct wr_upgrade *u = t->upgrade;
-	char letter;
+	static char word[WORD_MAX];
 	ssize_t n;
 
 	(void)d;
-	n = recv(t->sock.fd, &letter, 1, MSG_DONTWAIT);
+	n = recv(t->sock.fd, word, sizeof(word), MSG_DONTWAIT);
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 		hang_up(u);
 		/* The end of an heir is told by its being reaped. */
@@ -105,8 +111,8 @@ on_readable(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 			u->fn(u->arg, WR_EV_ELDER_GONE);
 		return;
 	}
-	if (n == 1)
-		hear(u, letter);
+	if (n > 0)
+		hear(u, word, (size_t)n);
 	/* What was said may have ended the talk. */
 	if (u->talk == t &&
 	    wr_watch(l, &t->sock, WR_OP_READABLE, on_readable) < 0)
@@ -145,8 +151,8 @@ say(struct wr_upgrade *u, enum wr_act_kind what)
 /* -- Life --------------------------------------------------------------- */
 
 struct wr_upgrade *
-wr_upgrade_new(
-    struct wr_loop *l, char *const *argv, wr_upgrade_fn *fn, void *arg)
+wr_upgrade_new(struct wr_loop *l, char *const *argv, wr_upgrade_fn *fn,
+    wr_unnamed_fn *unnamed, void *arg)
 {
 	struct wr_upgrade *u = calloc(1, sizeof(*u));
 
@@ -155,6 +161,7 @@ wr_upgrade_new(
 	u->loop = l;
 	u->argv = argv;
 	u->fn = fn;
+	u->unnamed = unnamed;
 	u->arg = arg;
 	return u;
 }
@@ -399,6 +406,21 @@ wr_upgrade_join(struct wr_upgrade *u, const struct wr_manifest *m)
 {
 	u->is_heir = true;
 	return talk_over(u, m->talk_fd);
+}
+
+void
+wr_upgrade_unnamed(struct wr_upgrade *u, struct wr_str numbers)
+{
+	static char word[WORD_MAX];
+
+	assert(u->is_heir);
+	if (numbers.len == 0 || numbers.len >= sizeof(word) || u->talk == NULL)
+		return;
+	word[0] = UNNAMED;
+	memcpy(word + 1, numbers.p, numbers.len);
+	if (send(u->talk->sock.fd, word, numbers.len + 1,
+		MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		wr_warn("the other master cannot be told what it serves");
 }
 
 void

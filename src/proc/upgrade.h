@@ -50,10 +50,14 @@ struct wr_upgrade;
 /* What the other side said or did: one of WR_EV_HEIR_*, WR_EV_ELDER_*. */
 typedef void wr_upgrade_fn(void *arg, enum wr_event_kind kind);
 
+/* The new binary has no use for these listeners, numbers of
+ * wr_listens_unnamed(); said before it is ready. */
+typedef void wr_unnamed_fn(void *arg, struct wr_str numbers);
+
 /* NULL and errno.  `argv` is that of the start and kept: the new binary is
  * whatever has that name then. */
-struct wr_upgrade *wr_upgrade_new(
-    struct wr_loop *l, char *const *argv, wr_upgrade_fn *fn, void *arg);
+struct wr_upgrade *wr_upgrade_new(struct wr_loop *l, char *const *argv,
+    wr_upgrade_fn *fn, wr_unnamed_fn *unnamed, void *arg);
 void wr_upgrade_free(struct wr_upgrade **u);
 /* -- The elder --------------------------------------------------------- */
 
@@ -73,6 +77,7 @@ void wr_upgrade_kill(struct wr_upgrade *u);
 /* Talk to the elder over m->talk_fd, which is taken over. */
 wr_must_check int
 wr_upgrade_join(struct wr_upgrade *u, const struct wr_manifest *m);
+void wr_upgrade_unnamed(struct wr_upgrade *u, struct wr_str numbers);
 /* WR_ACT_ELDER_READY, _CONFIRM or _FAILED. */
 void wr_upgrade_say(struct wr_upgrade *u, enum wr_act_kind what);
 

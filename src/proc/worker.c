@@ -139,6 +139,12 @@ unlisten(struct wr_frame *f, const struct wr_msg *m)
 }
 
 static void
+stay(struct wr_frame *f, const struct wr_msg *m)
+{
+	wr_proxy_stay(f->arg, m->text, m->shard);
+}
+
+static void
 pause_accepting(struct wr_frame *f, bool on)
 {
 	if (on)
@@ -212,6 +218,7 @@ static const struct wr_verbs worker = {
 	.use = use,
 	.listen = listen_on,
 	.unlisten = unlisten,
+	.stay = stay,
 	.pause = pause_accepting,
 	.drain = drain,
 	.stop = stop,

@@ -24,13 +24,20 @@ static wr_done_fn on_accept;
 static wr_timer_fn on_error_over, on_look;
 static wr_close_fn on_closed;
 
+/* Why this one does not accept. */
+static unsigned
+held(const struct wr_door *door)
+{
+	return door->stays ? door->px->hold & ~WR_HOLD_ASKED : door->px->hold;
+}
+
 /* Somebody the kernel has let in is still to be accepted. */
 static bool
 is_awaited(struct wr_door *door)
 {
 	struct wr_proxy *px = door->px;
 
-	if (px->hold != 0 || px->drain == WR_DRAIN_CUT ||
+	if (held(door) != 0 || px->drain == WR_DRAIN_CUT ||
 	    wr_loop_now(px->loop) >= door->until_ms ||
 	    wr_sock_queued(door->sock.fd) <= 0)
 		return false;
@@ -76,7 +83,7 @@ arm(struct wr_door *door)
 		return;
 	if (door->shutting && !accepts) {
 		wr_close(px->loop, &door->sock, on_closed);
-	} else if (door->shutting || px->hold != 0) {
+	} else if (door->shutting || held(door) != 0) {
 		/* What was accepted meanwhile is served. */
 		wr_cancel(px->loop, &door->sock.in);
 	} else if (!accepts) {
@@ -129,7 +136,7 @@ wr_doors_hold(struct wr_proxy *px, unsigned why, bool on)
 	if (on && why == WR_HOLD_ERROR)
 		wr_timer_set(
 		    px->loop, &px->hold_timer, ERROR_MS, on_error_over);
-	if ((before == 0) != (px->hold == 0))
+	if (before != px->hold)
 		arm_all(px);
 }
 
@@ -319,6 +326,17 @@ wr_doors_use(struct wr_proxy *px)
 }
 
 void
+wr_proxy_stay(struct wr_proxy *px, const char *text, uint32_t shard)
+{
+	wr_list_each (n, &px->doors) {
+		struct wr_door *door = wr_container_of(n, struct wr_door, link);
+
+		if (door->shard == shard && strcmp(door->text, text) == 0)
+			door->stays = true;
+	}
+}
+
+void
 wr_proxy_pause(struct wr_proxy *px)
 {
 	wr_doors_hold(px, WR_HOLD_ASKED, true);
@@ -327,5 +345,7 @@ wr_proxy_pause(struct wr_proxy *px)
 void
 wr_proxy_resume(struct wr_proxy *px)
 {
+	wr_list_each (n, &px->doors)
+		wr_container_of(n, struct wr_door, link)->stays = false;
 	wr_doors_hold(px, WR_HOLD_ASKED, false);
 }

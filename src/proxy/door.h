@@ -26,6 +26,7 @@ struct wr_door {
 	char *text;
 	uint16_t port;
 	bool shared, shutting;
+	bool stays;            /* WR_HOLD_ASKED is not meant for it */
 	bool few;              /* it accepts with WR_FEW */
 	uint64_t until_ms;     /* shutting: not longer, whoever waits */
 	struct wr_timer timer; /* shutting: look whether somebody waits */

@@ -53,7 +53,8 @@ wr_proxy_open(struct wr_proxy *px, struct wr_gen *g, uint32_t listener_cell,
 void wr_proxy_shut(struct wr_proxy *px, const char *text, uint32_t shard,
     void (*done)(void *arg), void *arg);
 /* Stop accepting for now / again (probation of an upgrade): descriptors stay
- * open. */
+ * open.  Not from a socket that is to stay, until wr_proxy_resume(). */
+void wr_proxy_stay(struct wr_proxy *px, const char *text, uint32_t shard);
 void wr_proxy_pause(struct wr_proxy *px);
 void wr_proxy_resume(struct wr_proxy *px);
 

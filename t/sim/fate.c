@@ -156,7 +156,8 @@ static bool
 expects_to_serve(const struct master *m, uint32_t shard)
 {
 	return !m->killed && !m->exited && m->r.end <= WR_END_CLOSE &&
-	       !m->r.winched && m->r.generation != 0 && m->r.live[shard];
+	       m->r.heir != WR_HEIR_DONE && !m->r.winched &&
+	       m->r.generation != 0 && m->r.live[shard];
 }
 
 static bool

@@ -96,8 +96,10 @@ on_tell(void *arg, int slot, const struct wr_listen_tell *t)
 
 	(void)arg;
 	(void)snprintf(told + n, sizeof(told) - n, "%s %d %s/%u%s; ",
-	    t->open ? "open" : "shut", slot, t->text, t->shard,
-	    t->shared ? " shared" : "");
+	    t->stay   ? "stay"
+	    : t->open ? "open"
+		      : "shut",
+	    slot, t->text, t->shard, t->shared ? " shared" : "");
 	if (t->open)
 		told_fd = t->fd;
 }
@@ -518,6 +520,31 @@ an_inherited_socket_is_the_first_shard(void)
 	(void)text_of(&changes);
 }
 
+/* Who has it goes on with it, who is new gets all of it, and it retires alone
+ * in the end. */
+static void
+only_the_old_one_serves_the_third(
+    struct wr_listens *old, const struct wr_listens *heir)
+{
+	struct wr_text numbers = { 0 };
+
+	wr_listens_open(old, 4, 1, false);
+	(void)heard();
+	wr_listens_unnamed(heir, &numbers);
+	wr_listens_ours(old, (struct wr_str){ numbers.p, numbers.len });
+	wr_text_fini(&numbers);
+	wr_listens_stay(old, 4);
+	is_str(heard(), "stay 4 127.0.0.1:7015/1; ");
+	wr_listens_lend(old, 5);
+	is_str(heard(),
+	    "open 5 127.0.0.1:7015/0; open 5 127.0.0.1:7015/1 shared; "
+	    "open 5 127.0.0.1:7015/2; ");
+	ok(wr_listens_closed(old));
+	wr_listens_ours(old, WR_STR(" x 99999"));
+	wr_listens_stay(old, 4);
+	is_str(heard(), "");
+}
+
 static void
 all_is_passed_to_a_new_binary(void)
 {
@@ -544,6 +571,7 @@ all_is_passed_to_a_new_binary(void)
 	/* The old one's workers may still accept from it. */
 	ok(strstr(heard(),
 	       "open 1 127.0.0.1:7014/2 shared; open 1 unix:listen.") != NULL);
+	only_the_old_one_serves_the_third(ls, heir);
 	c = dial("127.0.0.1:7015");
 	ok(c >= 0);
 	(void)close(c);

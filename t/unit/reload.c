@@ -548,8 +548,34 @@ an_upgrade_pauses_then_gives_all(void)
 	event(WR_EV_HEIR_READY, -1);
 	is_str(said(), "pause 0; pause 1; ");
 	event(WR_EV_HEIR_CONFIRM, -1);
-	is_str(said(), "heir go; answer 2:0; drain 0; stop 1; ");
+	/* Where the new one does not listen, the old one's are needed. */
+	is_str(said(), "heir go; answer 2:0; retire; ");
+	event(WR_EV_CLOSED, -1);
+	is_str(said(), "drain 0; stop 1; ");
 	event(WR_EV_GONE, 0);
+	event(WR_EV_GONE, 1);
+	is_str(said(), "exit 0; ");
+}
+
+static void
+one_that_dies_after_an_upgrade_is_missed_until_all_are_served(void)
+{
+	start(1);
+	(void)wr_reload_ask_upgrade(&r, now);
+	act();
+	event(WR_EV_HEIR_READY, -1);
+	event(WR_EV_HEIR_CONFIRM, -1);
+	(void)said();
+	wait_ms(2000);
+	event(WR_EV_GONE, 0);
+	is_str(said(), "fork; ");
+	/* It is dealt nothing: that is the new one's. */
+	ready(0, 1);
+	is_str(said(), "");
+	event(WR_EV_CLOSED, -1);
+	is_str(said(), "drain 0; stop 1; ");
+	event(WR_EV_GONE, 0);
+	is_str(said(), "");
 	event(WR_EV_GONE, 1);
 	is_str(said(), "exit 0; ");
 }
@@ -649,6 +675,7 @@ main(void)
 	a_quit_in_a_reload_answers_all_who_wait();
 	a_reload_ends_winch();
 	an_upgrade_pauses_then_gives_all();
+	one_that_dies_after_an_upgrade_is_missed_until_all_are_served();
 	a_failed_upgrade_gives_all_back();
 	an_heir_confirms_after_five_seconds();
 	an_heir_that_quits_leaves_the_sockets_alone();
