@@ -58,6 +58,8 @@ wr_log_init(const struct wr_log_conf *c)
 	forget();
 	if (c->fd < 0)
 		openlog("weir", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+	else
+		closelog();
 }
 
 void
@@ -72,15 +74,30 @@ wr_log_name(const char *name)
 void
 wr_log_fd(int fd)
 {
-	wr_log_flush();
-	state.conf.fd = fd;
-	state.torn = false;
+	struct wr_log_conf c = state.conf;
+
+	c.fd = fd;
+	wr_log_init(&c);
 }
 
 void
 wr_log_level(enum wr_level level)
 {
 	state.conf.level = level;
+}
+
+void
+wr_log_format(enum wr_log_format format)
+{
+	wr_log_flush();
+	state.conf.format = format;
+}
+
+void
+wr_log_close(void)
+{
+	wr_log_flush();
+	closelog();
 }
 
 bool

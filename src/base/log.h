@@ -41,10 +41,14 @@ struct wr_log_conf {
 void wr_log_init(const struct wr_log_conf *c);
 /* "master", "worker 0"; copied. */
 void wr_log_name(const char *name);
+/* Only one of what wr_log_init() sets. */
 void wr_log_fd(int fd);
 void wr_log_level(enum wr_level level);
+void wr_log_format(enum wr_log_format format);
 bool wr_log_on(enum wr_level level);
 void wr_log_flush(void);
+/* Let go of the descriptor of syslog(3), until something is logged. */
+void wr_log_close(void);
 uint64_t wr_log_lost(void);
 /* The format applies; `fmt` is one line without its end. */
 void wr_log(enum wr_level level, const char *fmt, ...) wr_printf(2, 3);

@@ -512,6 +512,12 @@ wr_loop_now(const struct wr_loop *l)
 	return l->now_ms;
 }
 
+void
+wr_loop_warn(struct wr_loop *l, uint32_t ms)
+{
+	l->warn_ms = ms;
+}
+
 bool
 wr_loop_scans(const struct wr_loop *l)
 {
@@ -528,14 +534,6 @@ void
 wr_loop_hook_stop(struct wr_hook *h)
 {
 	wr_list_remove(&h->link);
-}
-
-void
-wr_loop_on_pressure(
-    struct wr_loop *l, void (*fn)(struct wr_loop *l, void *arg), void *arg)
-{
-	l->pressure = fn;
-	l->pressure_arg = arg;
 }
 
 /* -- Beginning and end --------------------------------------------------- */

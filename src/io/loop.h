@@ -179,11 +179,13 @@ void wr_loop_stop(struct wr_loop *l);
 /* Monotonic clock in milliseconds, read once a turn. */
 uint64_t wr_loop_now(const struct wr_loop *l);
 
-/* A function for the end of every turn, before the sends of the turn are
- * issued; runs as long as the node is linked. */
+/* Another warn_ms. */
+void wr_loop_warn(struct wr_loop *l, uint32_t ms);
 /* Is every wait dear, because the kernel looks at each of many sockets? */
 bool wr_loop_scans(const struct wr_loop *l);
 
+/* A function for the end of every turn, before the sends of the turn are
+ * issued; runs as long as the node is linked. */
 struct wr_hook {
 	struct wr_list link;
 	void (*fn)(struct wr_loop *l, struct wr_hook *h);

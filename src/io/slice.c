@@ -403,6 +403,14 @@ wr_tx_spill(struct wr_loop *l, struct wr_tx *tx)
 	tx->v[tx->at] = (struct wr_slice){ b->mem, b->size, b };
 }
 
+void
+wr_loop_on_pressure(
+    struct wr_loop *l, void (*fn)(struct wr_loop *l, void *arg), void *arg)
+{
+	l->pressure = fn;
+	l->pressure_arg = arg;
+}
+
 bool
 wr_blocks_pressed(const struct wr_loop *l)
 {

@@ -49,7 +49,8 @@ enum wr_msg_kind {
 	WR_MSG_CONFIRMED,
 	/* End all sessions and exit. */
 	WR_MSG_STOP,
-	/* fds: those of the logs that `flags` says, in this order. */
+	/* fds: of the error log if `flags` says so, else it is syslog; then of
+	 * the access log, if there is a file. */
 	WR_MSG_REOPEN,
 
 	/* Child to master. */

@@ -139,6 +139,8 @@ use(struct wr_frame *f)
 
 	wr_store(&f->slot->generation, (uint32_t)f->run->generation);
 	wr_log_level((enum wr_level)c->error_log.level);
+	wr_log_format((enum wr_log_format)c->error_log.format);
+	wr_loop_warn(f->loop, c->watchdog.warn_ms);
 	wr_timer_set(f->loop, &f->beat, c->watchdog.interval_ms, on_beat);
 }
 
@@ -259,22 +261,19 @@ pause_accepting(struct wr_frame *f, bool on)
 static void
 reopen(struct wr_frame *f, const struct wr_msg *m, int fds[WR_MSG_FDS])
 {
-	int i = 0;
+	int i = 0, old = f->error_fd;
 
-	if ((m->flags & WR_MSG_ERROR_LOG) != 0 && fds[i] >= 0) {
-		int old = f->error_fd;
-
+	f->error_fd = -1;
+	if ((m->flags & WR_MSG_ERROR_LOG) != 0) {
 		f->error_fd = fds[i];
 		fds[i++] = -1;
-		wr_log_flush();
-		wr_log_fd(f->error_fd);
-		wr_crash_fd(f->error_fd);
-		if (old > STDERR_FILENO)
-			(void)close(old);
 	}
+	wr_log_fd(f->error_fd);
+	wr_crash_fd(f->error_fd >= 0 ? f->error_fd : STDERR_FILENO);
+	if (old > STDERR_FILENO)
+		(void)close(old);
 	if ((m->flags & WR_MSG_ACCESS_LOG) != 0) {
-		int old = f->access_fd;
-
+		old = f->access_fd;
 		f->access_fd = fds[i];
 		fds[i] = -1;
 		if (f->verbs->access_log != NULL)

@@ -77,6 +77,7 @@ wr_remains_check(struct wr_frame *f, const struct wr_remains *before)
 	if (!good)
 		return false;
 	wr_loop_free(&f->loop);
+	wr_log_close();
 	wr_remains_count(&now);
 	/* Ours of the channel is closed by now; logs may have moved. */
 	fds = now.fds + 1 + logs(f->birth->error_fd, f->birth->access_fd);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "base/log.h"
 #include "t/unit/tap.h"
@@ -105,6 +106,42 @@ fall_back_and_say_why(void)
 	(void)setrlimit(RLIMIT_NOFILE, &was);
 }
 
+static void
+lazy(struct wr_loop *l, struct wr_hook *h)
+{
+	struct timespec from, now;
+
+	(void)l;
+	(void)h;
+	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	do
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	while ((now.tv_sec - from.tv_sec) * 1000 +
+		   (now.tv_nsec - from.tv_nsec) / 1000000 <
+	       5);
+}
+
+static void
+what_a_long_turn_is_may_change(void)
+{
+	struct wr_loop *l = loop("poll");
+	struct wr_hook h = { .fn = lazy };
+	const struct wr_loop_stats *st = wr_loop_stats(l);
+
+	wr_list_init(&h.link);
+	wr_loop_at_end(l, &h);
+	wr_loop_turn(l, 0);
+	is_int(st->late_turns, 0);
+	wr_loop_warn(l, 2);
+	wr_loop_turn(l, 0);
+	is_int(st->late_turns, 1);
+	wr_loop_warn(l, 0);
+	wr_loop_turn(l, 0);
+	is_int(st->late_turns, 1);
+	wr_loop_hook_stop(&h);
+	wr_loop_free(&l);
+}
+
 int
 main(void)
 {
@@ -118,5 +155,6 @@ main(void)
 	one_that_is_not_there();
 	the_best_one();
 	fall_back_and_say_why();
+	what_a_long_turn_is_may_change();
 	return tap_done();
 }
