@@ -96,9 +96,8 @@ wr_drop_fds(int *keep, size_t n)
 	close_run(next, ~0U);
 }
 
-/* Numbers of the user, written or not; false if there is no such user. */
-static bool
-find(const struct wr_conf *c, const char **name, uid_t *uid, gid_t *gid)
+bool
+wr_drop_who(const struct wr_conf *c, const char **name, uid_t *uid, gid_t *gid)
 {
 	const struct passwd *pw;
 
@@ -138,7 +137,7 @@ wr_drop_check(
 			    c->path, c->user);
 		return 0;
 	}
-	if (!find(c, &name, &uid, &gid)) {
+	if (!wr_drop_who(c, &name, &uid, &gid)) {
 		wr_text_printf(errors,
 		    "%s: there is no user \"%s\"; make it, or write user = "
 		    "\"NAME\" of one that exists\n",
@@ -173,7 +172,7 @@ wr_drop_user(const struct wr_conf *c, const char **what)
 	if (geteuid() != 0)
 		return 0;
 	*what = "user";
-	if (!find(c, &name, &uid, &gid))
+	if (!wr_drop_who(c, &name, &uid, &gid))
 		return -ENOENT;
 	/* The file may say "user:group", whose groups are those of user. */
 	pw = getpwuid(uid);

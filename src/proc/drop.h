@@ -7,6 +7,7 @@
 #define WR_DROP_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/text.h"
 
@@ -18,7 +19,10 @@ uint64_t wr_drop_limit(void);
 /* Close every descriptor that is not in `keep`, which is sorted here; those
  * that are -1 do not count. */
 void wr_drop_fds(int *keep, size_t n);
-/* Who will a child be?  Looks without doing.  0, or -1 after a line to
+/* Who a child of root's will be; false if there is no such user. */
+wr_must_check bool
+wr_drop_who(const struct wr_conf *c, const char **name, uid_t *uid, gid_t *gid);
+/* Will it be somebody who is?  Looks without doing.  0, or -1 after a line to
  * `errors`; `notices` gets what is not done as it was perhaps expected. */
 wr_must_check int wr_drop_check(
     const struct wr_conf *c, struct wr_text *errors, struct wr_text *notices);

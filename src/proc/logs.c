@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <libgen.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,46 +16,69 @@
 #include "base/log.h"
 #include "conf/conf.h"
 #include "proc/crash.h"
+#include "proc/drop.h"
 #include "proc/master.h"
+
+/* Of more groups than these a user is not expected to be. */
+#define GROUPS_MAX 64
+
+static bool
+is_member(uid_t uid, gid_t gid, gid_t group)
+{
+	const struct passwd *pw = getpwuid(uid);
+	gid_t all[GROUPS_MAX];
+	int n = GROUPS_MAX;
+
+	if (gid == group || pw == NULL)
+		return gid == group;
+	if (getgrouplist(pw->pw_name, gid, all, &n) < 0)
+		n = GROUPS_MAX;
+	for (int i = 0; i < n; i++)
+		if (all[i] == group)
+			return true;
+	return false;
+}
 
 /*
  * Whoever may write the folder may put a link or a FIFO there that root then
- * opens; so not one that the workers' user may write.
+ * opens; so not one that the workers' user, who is told, may write.
  */
 static bool
-folder_is_safe(const char *path, const struct wr_conf *c)
+folder_is_safe(const char *path, const struct wr_conf *c, const char **user)
 {
 	char copy[PATH_MAX];
 	struct stat sb;
-	mode_t mode;
+	uid_t uid;
+	gid_t gid;
 
-	if (geteuid() != 0 || c->uid == WR_OFF || c->uid == 0)
+	if (geteuid() != 0 || !wr_drop_who(c, user, &uid, &gid) || uid == 0)
 		return true;
 	(void)snprintf(copy, sizeof(copy), "%s", path);
 	if (stat(dirname(copy), &sb) < 0)
 		return true; /* open() will say what is wrong */
-	mode = sb.st_mode;
+	/* An owner may change the mode. */
+	if (sb.st_uid == uid)
+		return false;
 	/* In a sticky one (/tmp) nobody can replace another's file. */
-	if ((mode & S_ISVTX) != 0)
+	if ((sb.st_mode & S_ISVTX) != 0)
 		return true;
-	if (sb.st_uid == c->uid)
-		return (mode & S_IWUSR) == 0;
-	if (sb.st_gid == c->gid)
-		return (mode & S_IWGRP) == 0;
-	return (mode & S_IWOTH) == 0;
+	if (is_member(uid, gid, sb.st_gid))
+		return (sb.st_mode & S_IWGRP) == 0;
+	return (sb.st_mode & S_IWOTH) == 0;
 }
 
 static int
 open_file(const char *path, const struct wr_conf *c, const char *key,
     struct wr_text *errors)
 {
+	const char *user;
 	int fd;
 
-	if (!folder_is_safe(path, c)) {
+	if (!folder_is_safe(path, c, &user)) {
 		wr_text_printf(errors,
 		    "%s: %s = \"%s\": the folder may be written by the "
 		    "user \"%s\"\n",
-		    c->path, key, path, c->user);
+		    c->path, key, path, user);
 		return -1;
 	}
 	fd = open(path,
