@@ -22,6 +22,9 @@
  * the kernel's own. */
 #define OTHER_FDS    512
 #define SESSIONS_MAX 16384
+/* Sockets to accept from, beyond the few in OTHER_FDS: a range of ports is a
+ * lot of them, and a reload may bring it. */
+#define DOORS_MAX 65536
 
 /* How many sessions, of two descriptors each, so many descriptors suffice
  * for. */
@@ -49,7 +52,7 @@ size(struct wr_frame *f, struct wr_loop_conf *c)
 		    most, f->sessions_max);
 		f->sessions_max = most;
 	}
-	c->socks_max = 2 * f->sessions_max + OTHER_FDS;
+	c->socks_max = 2 * f->sessions_max + OTHER_FDS + DOORS_MAX;
 }
 
 /* select holds fewer descriptors than the process may have. */
