@@ -225,6 +225,18 @@ others_wait(const struct wr_session *s)
 	return n > 0 && n < s->upstream->queue_max;
 }
 
+/* It goes where it was before, to a server that those who wait could not get:
+ * one that drains, or a backup. */
+static bool
+is_its_own(const struct wr_session *s)
+{
+	const struct wr_server_conf *sv;
+
+	return s->upstream->sticky.on != WR_STICKY_OFF &&
+	       wr_upstream_pick(s->px, NULL, s->upstream, s->tried, &sv) ==
+		   WR_PICK_FULL;
+}
+
 void
 wr_dial_pick(struct wr_session *s)
 {
@@ -239,7 +251,7 @@ wr_dial_pick(struct wr_session *s)
 	}
 	switch (wr_upstream_pick(s->px, s, s->upstream, s->tried, &s->server)) {
 	case WR_PICKED:
-		if (!others_wait(s)) {
+		if (!others_wait(s) || is_its_own(s)) {
 			wr_session_go(s, WR_CONNECT);
 			break;
 		}

@@ -521,6 +521,44 @@ own_addresses(uint32_t n)
 	fake_miss_sources(0);
 }
 
+/* Somebody waits in another process, for `server`, which is full. */
+static void
+crowd(uint32_t server)
+{
+	*st->slots_high = 2;
+	f.servers[server].max_conns = 1;
+	wr_stats_server(st, 1, server)->active = 1;
+	wr_stats_upstream(st, 1, 0)->waiting = 1;
+	wr_stats_upstream(st, 1, 0)->oldest_ms = wr_loop_now(l);
+}
+
+static void
+who_comes_back_to_a_draining_server_does_not_wait_for_others(void)
+{
+	struct wr_session *s;
+	uint32_t own;
+
+	begin();
+	f.upstream.sticky = (struct wr_sticky_conf){
+		.on = WR_STICKY_CLIENT, .expire_ms = 3600000, .buckets = 64
+	};
+	start();
+	s = client();
+	own = s->server_cell;
+	crowd(1 - own);
+	f.servers[own].want = WR_WANT_DRAIN;
+	fake_pass(l, 1);
+	s = client();
+	ok(is_at(s, WR_CONNECT));
+	is_int(s->server_cell, own);
+	/* A place that they could have is theirs. */
+	f.servers[own].want = WR_WANT_UP;
+	ok(is_at(client(), WR_QUEUE));
+	wr_stats_upstream(st, 1, 0)->waiting = 0;
+	*st->slots_high = 1;
+	finish();
+}
+
 static void
 own_addresses_take_turns(void)
 {
@@ -947,6 +985,7 @@ main(void)
 	connecting_has_its_time();
 	permanent_errors_are_not_tried_again();
 	our_own_failures_are_no_servers_fault();
+	who_comes_back_to_a_draining_server_does_not_wait_for_others();
 	own_addresses_take_turns();
 	without_a_port_the_next_own_address_is_tried();
 	an_own_address_that_is_gone_is_passed_over();
