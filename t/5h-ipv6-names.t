@@ -22,6 +22,7 @@ my $far = Weir::Peer->greeting("far\n", host => '127.0.0.15', port => $port);
 my $dns = Weir::Dns->start(
 	'six.test' => { AAAA => ['::1'] },
 	'both.test' => { A => ['127.0.0.1'], AAAA => ['::1'] },
+	'keep.test' => { A => ['127.0.0.1'], AAAA => ['::1'] },
 	'far.test' => { A => ['127.0.0.15'] },
 	'four.test' => { A => ['127.0.0.1'] },
 	'_x._tcp.test' => { SRV => [[10, 3, $port, 'six.test'],
@@ -38,17 +39,19 @@ upstreams = {
 	six = { servers = "six.test:$port"; };
 	both = { servers = "both.test:$port"; };
 	srv = { servers = "srv:_x._tcp.test"; };
+	keep = { servers = "keep.test:$port"; sticky = "client"; };
 };
 listeners = {
 	l0 = { listen = "fd:3"; upstream = "six"; };
 	l1 = { listen = "fd:4"; upstream = "both"; };
 	l2 = { listen = "fd:5"; upstream = "srv"; };
+	l3 = { listen = "fd:6"; upstream = "keep"; };
 };
 EOT
 }
 
 # One worker: its turn is exact.
-my $w = Weir->start(listen => [map { Weir::listener() } 1 .. 3], workers => 1,
+my $w = Weir->start(listen => [map { Weir::listener() } 1 .. 4], workers => 1,
     conf => conf('any'));
 
 sub members
@@ -95,6 +98,24 @@ becomes('srv', "127.0.0.15:$port 127.0.0.1:$port [::1]:$port",
     'priorities and weights change');
 ok($w->until('them to be used', sub { answers(2, 3) eq 'far=1 six=2' }),
     'and are used');
+
+# ---- Clients that stick ----------------------------------------------------
+
+becomes('keep', "127.0.0.1:$port [::1]:$port", 'two servers by name');
+my ($home) = answers(3, 1) =~ /(\w+)/;
+is(answers(3, 4), "$home=4", 'a client comes back to one of them');
+my $other = $home eq 'six' ? 'four' : 'six';
+my %only = (six => { A => [], AAAA => ['::1'] },
+    four => { A => ['127.0.0.1'], AAAA => [] });
+$dns->set('keep.test' => $only{$other});
+$w->until('it to be gone', sub { members('keep') !~ / / });
+is(answers(3, 3), "$other=3", 'it is gone: the client moves');
+$dns->set('keep.test' => { A => ['127.0.0.1'], AAAA => ['::1'] });
+becomes('keep', "127.0.0.1:$port [::1]:$port", 'it is back');
+is(answers(3, 3), "$other=3", 'the client stays where it is');
+is($w->status->{upstreams}{keep}{sticky_misses}, 2, 'two choices');
+
+# ---- Coming and going ------------------------------------------------------
 
 # An address that is new while its sibling stays.
 $dns->set('six.test' => { AAAA => [] }, 'both.test' => { AAAA => ['::1'] });

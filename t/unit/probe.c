@@ -382,8 +382,7 @@ a_server_that_ends_fails_at_once(void)
 	is_str(check(c, leaves, "554 go away\x01\r\n"),
 	    "step 1 of 3: the server ended, after \"554 go away\\x01\\r\\n\"");
 	is_int(how, WR_PROBE_BAD);
-	is_str(
-	    check(c, leaves, ""), "step 1 of 3: the server ended");
+	is_str(check(c, leaves, ""), "step 1 of 3: the server ended");
 	/* In whatever order we hear that it did. */
 	for (int i = 0; i < 20; i++) {
 		(void)check(c, leaves, "220 hello\r\n");
