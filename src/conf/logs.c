@@ -12,7 +12,7 @@
 /* Indices of fields are bytes. */
 #define FIELDS_MAX 64
 
-static wr_parse_fn parse_to, parse_fields, parse_skip;
+static wr_parse_fn parse_to, parse_access_to, parse_fields, parse_skip;
 
 static const char *const LEVELS[] = { "debug", "info", "notice", "warn",
 	"error", NULL };
@@ -32,8 +32,8 @@ const struct wr_key wr_error_log_keys[] = {
 /* What begins with `format` is a listener's too, see wr_line_keys. */
 const struct wr_key wr_access_log_keys[] = {
 	{ "to", WR_CUSTOM, ACC(to), "stdout",
-	    "a file, \"stdout\", \"stderr\", \"syslog\" or \"off\"", WR_LIVE,
-	    .parse = parse_to, .path = true },
+	    "a file, \"stdout\", \"stderr\" or \"off\"", WR_LIVE,
+	    .parse = parse_access_to, .path = true },
 	{ "format", WR_CHOICE, ACC(line.format), "text", "text or json",
 	    WR_LIVE, .choices = FORMATS },
 	{ "fields", WR_CUSTOM, ACC(line.fields), "",
@@ -67,6 +67,18 @@ parse_to(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 		wr_check_wrong(c, key, n, "\"\" is no place to write to");
 	else
 		wr_check_value(c, &path, n, field);
+}
+
+static void
+parse_access_to(struct wr_check *c, const struct wr_key *key,
+    const struct wr_node *n, void *field)
+{
+	if (n->kind == WR_N_TEXT && strcmp(n->text, "syslog") == 0)
+		wr_check_error(c, n,
+		    "\"syslog\" is not built yet for the access log: write a "
+		    "file, \"stdout\", \"stderr\" or \"off\"");
+	else
+		parse_to(c, key, n, field);
 }
 
 /* -- Names --------------------------------------------------------------- */
