@@ -43,10 +43,13 @@ struct wr_proxy {
 	int access_fd;
 	uint32_t access_version; /* changes when that is another file */
 	struct wr_hook turn_end;
-	uint32_t queued; /* sessions that wait, for whatever upstream */
-	bool admit;      /* at the end of the turn: places may be free */
-	bool yielded;    /* others wait longer, in other processes */
-	bool impatient;  /* and did nothing about it */
+	uint32_t queued;     /* sessions that wait, for whatever upstream */
+	bool admit;          /* at the end of the turn: places may be free */
+	bool yielded;        /* others wait longer, in other processes: */
+	uint32_t ahead_slot; /* in this one, */
+	uint64_t ahead_ms;   /* since then */
+	bool patient;        /* the timer runs for it */
+	bool impatient;      /* and it did nothing about it */
 	struct wr_timer patience;
 	struct wr_doom *dooms; /* by cell of the server */
 	uint32_t first_doom;   /* cell + 1 */

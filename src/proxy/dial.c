@@ -316,20 +316,27 @@ wr_dial_queue_late(struct wr_session *s)
 static bool
 after_others(struct wr_session *s)
 {
-	const struct wr_stats *st = s->px->stats;
+	struct wr_proxy *px = s->px;
+	const struct wr_stats *st = px->stats;
 	uint32_t high = wr_load(st->slots_high);
 	uint64_t mine = queued_ms(s);
 
-	if (s->px->impatient)
+	if (px->impatient)
 		return false;
 	for (uint32_t i = 0; i < high; i++) {
 		const struct wr_upstream_count *n =
 		    wr_stats_upstream(st, i, s->upstream_cell);
 		uint64_t its = wr_load(&n->oldest_ms);
 
-		if (i != s->px->slot_index && its != 0 && its < mine &&
-		    wr_load(&n->waiting) > 0)
-			return true;
+		if (i == px->slot_index || its == 0 || its >= mine ||
+		    wr_load(&n->waiting) == 0)
+			continue;
+		if (!px->yielded) {
+			px->ahead_slot = i;
+			px->ahead_ms = its;
+		}
+		px->yielded = true;
+		return true;
 	}
 	return false;
 }
@@ -353,7 +360,6 @@ admit(struct wr_session *s)
 		return false;
 	if (how == WR_PICKED && after_others(s)) {
 		tell_waiting(px, cell);
-		px->yielded = true;
 		return false;
 	}
 	wr_dial_leave(s);
@@ -388,14 +394,26 @@ on_patience(struct wr_loop *l, struct wr_timer *t)
 
 	(void)l;
 	px->impatient = px->yielded;
+	px->patient = false;
 	wr_dial_admit(px);
 	px->impatient = false;
+}
+
+/* Not for longer when it is asked again: it is the same that does nothing. */
+static void
+be_patient(struct wr_proxy *px, uint32_t slot, uint64_t oldest_ms)
+{
+	if (!px->patient || px->ahead_slot != slot || px->ahead_ms != oldest_ms)
+		wr_timer_set(px->loop, &px->patience, PATIENCE_MS, on_patience);
+	px->patient = true;
 }
 
 void
 wr_dial_admit(struct wr_proxy *px)
 {
 	const struct wr_upstream_conf *full = NULL;
+	uint32_t slot = px->ahead_slot;
+	uint64_t oldest_ms = px->ahead_ms;
 
 	px->yielded = false;
 	wr_list_each_safe (n, &px->in[WR_QUEUE]) {
@@ -408,9 +426,12 @@ wr_dial_admit(struct wr_proxy *px)
 		if (all_like(s))
 			break;
 	}
-	if (px->yielded)
-		wr_timer_set(px->loop, &px->patience, PATIENCE_MS, on_patience);
-	else if (!wr_list_empty(&px->in[WR_QUEUE]))
+	if (px->yielded) {
+		be_patient(px, slot, oldest_ms);
+		return;
+	}
+	px->patient = false;
+	if (!wr_list_empty(&px->in[WR_QUEUE]))
 		wr_timer_set(px->loop, &px->patience, LOOK_MS, on_patience);
 	else
 		wr_timer_stop(px->loop, &px->patience);

@@ -681,6 +681,74 @@ full_servers_make_clients_wait(void)
 	finish();
 }
 
+/* Who is in another process, by its slot. */
+static void
+who_comes_does_not_pass_those_who_wait(void)
+{
+	struct wr_upstream_count *other;
+	struct wr_session *a, *b;
+
+	begin();
+	start();
+	fake_pass(l, 50);
+	other = wr_stats_upstream(st, 1, f.upstream.cell);
+	wr_store(st->slots_high, 2);
+	wr_store(&other->waiting, 1);
+	wr_store(&other->oldest_ms, wr_loop_now(l) - 20);
+	a = client();
+	fake_turn(l);
+	ok(is_at(a, WR_QUEUE));
+	/* It is not heard of: it may be stopped. */
+	fake_pass(l, 9);
+	ok(is_at(a, WR_QUEUE));
+	fake_pass(l, 2);
+	ok(is_at(a, WR_CONNECT));
+	/* It is no longer than this one. */
+	wr_store(&other->oldest_ms, wr_loop_now(l) + 20);
+	b = client();
+	fake_turn(l);
+	ok(is_at(b, WR_CONNECT));
+	wr_store(&other->waiting, 0);
+	wr_store(&other->oldest_ms, 0);
+	wr_store(st->slots_high, 1);
+	finish();
+}
+
+static void
+who_was_refused_waits_for_a_server_too(void)
+{
+	struct wr_session *s;
+
+	begin();
+	f.upstream.n_servers = 1;
+	f.upstream.retry.deadline_ms = 200;
+	f.upstream.timeouts.ms[WR_T_WAIT_UP] = 5000;
+	start();
+	s = client();
+	fake_finish(l, OUT(s, WR_SERVER), -ECONNREFUSED);
+	fake_turn(l);
+	ok(is_at(s, WR_PICK));
+	wr_store(&st->states[0].health, WR_HEALTH_DOWN);
+	fake_pass(l, 80);
+	ok(is_at(s, WR_QUEUE));
+	fake_pass(l, 3000);
+	ok(is_at(s, WR_QUEUE));
+	wr_store(&st->states[0].health, WR_HEALTH_UP);
+	wr_proxy_wake(px);
+	fake_turn(l);
+	ok(is_at(s, WR_CONNECT));
+	/* The time in the queue is none of the deadline's. */
+	fake_finish(l, OUT(s, WR_SERVER), -ECONNREFUSED);
+	fake_turn(l);
+	ok(is_at(s, WR_PICK));
+	fake_pass(l, 110);
+	ok(is_at(s, WR_CONNECT));
+	fake_finish(l, OUT(s, WR_SERVER), 0);
+	ok(is_at(s, WR_RELAY));
+	wr_store(&st->states[0].health, WR_HEALTH_NONE);
+	finish();
+}
+
 /* -- Another configuration ----------------------------------------------- */
 
 static void
@@ -991,6 +1059,8 @@ main(void)
 	an_own_address_that_is_gone_is_passed_over();
 	without_a_usable_server_it_ends();
 	full_servers_make_clients_wait();
+	who_comes_does_not_pass_those_who_wait();
+	who_was_refused_waits_for_a_server_too();
 	who_still_decides_does_so_by_the_new_one();
 	a_full_house_accepts_nobody_until_one_leaves();
 	who_gets_no_session_is_told_of();
