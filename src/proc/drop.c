@@ -11,7 +11,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #ifdef __linux__
+#include <linux/capability.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #endif
 
 #include "conf/conf.h"
@@ -156,6 +158,20 @@ wr_drop_check(
 	return 0;
 }
 
+/* What a service manager has lent the master to open ports below 1024. */
+static int
+drop_capabilities(void)
+{
+#ifdef __linux__
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	const struct __user_cap_data_struct none[2] = { 0 };
+
+	return syscall(SYS_capset, &h, none) < 0 ? -errno : 0;
+#else
+	return 0;
+#endif
+}
+
 int
 wr_drop_user(const struct wr_conf *c, const char **what)
 {
@@ -169,8 +185,9 @@ wr_drop_user(const struct wr_conf *c, const char **what)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 #endif
+	*what = "capabilities";
 	if (geteuid() != 0)
-		return 0;
+		return drop_capabilities();
 	*what = "user";
 	if (!wr_drop_who(c, &name, &uid, &gid))
 		return -ENOENT;

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -414,7 +415,8 @@ set_file(const struct wr_address *a, uint32_t mode, uint32_t uid, uint32_t gid)
 	if (a->kind != WR_LISTEN_UNIX ||
 	    (a->mode == mode && a->uid == uid && a->gid == gid))
 		return;
-	if (chmod(path, mode) != 0)
+	/* Not of what a link leads to that somebody has put there. */
+	if (fchmodat(AT_FDCWD, path, mode, AT_SYMLINK_NOFOLLOW) != 0)
 		wr_warn("cannot set the mode of %s", path);
 	if ((a->uid != uid || a->gid != gid) &&
 	    lchown(path, uid == WR_OFF ? (uid_t)-1 : uid,
