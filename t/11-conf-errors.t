@@ -5,27 +5,15 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use Cwd qw(abs_path);
 use POSIX ();
 use Test::More;
 use Weir;
 
-my $broken = abs_path('t/broken');
 my $dir = Weir::folder();
 
 delete $ENV{$_} for grep { /^WEIR_NOT/ } keys %ENV;
-system('cp', '-R', "$broken/.", "$dir") == 0 or die 'cannot copy';
+Weir::broken($dir);
 chdir $dir or die "$dir: $!";
-
-# What no archive can hold.
-POSIX::mkfifo('fifo', 0600) or die "fifo: $!";
-symlink 'link-to-itself', 'link-to-itself';
-# A folder in which a few wildcards lead to millions of files.
-mkdir 'deep' or die "deep: $!";
-symlink '.', "deep/$_" for 1 .. 30;
-open my $large, '>', 'large.inc' or die "large.inc: $!";
-print $large '#' x (17 << 20);
-close $large;
 
 sub slurp
 {

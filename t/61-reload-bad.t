@@ -61,10 +61,12 @@ sub refused
 # Each of t/broken, one after the other, under load.
 {
 	my $load = Weir::Load->start($WEB, rate => 200, idle => 20, busy => 5);
-	my (@wrong, @pids);
+	my @wrong;
+	my $dir = Weir::folder();
+	my @files = Weir::broken($dir);
 
-	system("cp -R t/broken/. $w->{dir}") == 0 or die 'cannot copy';
-	my @files = glob 't/broken/*.conf';
+	# weir.conf among the files that they name.
+	system("cp -R $dir/. $w->{dir}") == 0 or die 'cannot copy';
 	@files = @files[grep { $_ % 4 == 0 } 0 .. $#files]
 	    unless $Weir::SLOW;
 	for my $file (@files) {

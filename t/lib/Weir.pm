@@ -195,6 +195,23 @@ sub folder
 	return $dir;
 }
 
+# The broken configurations in a folder of their own, with what no archive can
+# hold.  Their paths.
+sub broken
+{
+	my ($dir) = @_;
+
+	system('cp', '-R', 't/broken/.', "$dir") == 0 or croak 'cannot copy';
+	unlink "$dir/fifo", "$dir/link-to-itself";
+	POSIX::mkfifo("$dir/fifo", 0600) or croak "fifo: $!";
+	symlink 'link-to-itself', "$dir/link-to-itself";
+	# A folder in which a few wildcards lead to millions of files.
+	mkdir "$dir/deep" or croak "deep: $!";
+	symlink '.', "$dir/deep/$_" for 1 .. 30;
+	spew("$dir/large.inc", '#' x (17 << 20));
+	return glob "$dir/*.conf";
+}
+
 # Run the program to its end: exit status, standard output, standard error.
 sub run
 {
