@@ -4,9 +4,10 @@
  *
  *	heartbeat = { interval = "30s"; misses = 2; };
  *
- * A silent peer is probed every `interval` (TCP keep-alive), and given up when
- * `misses` probes had no answer or nothing was acknowledged for as long, that
- * is after interval * (misses + 1).  How, is in proxy/beat.h.
+ * A silent peer is probed every `interval` (TCP keep-alive), more often when it
+ * does not answer, and given up when it did not `misses` intervals long or
+ * nothing was acknowledged for as long, that is after interval * (misses + 1).
+ * How, is in proxy/beat.h.
  */
 #include <errno.h>
 

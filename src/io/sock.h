@@ -37,8 +37,11 @@ wr_must_check int wr_sock_accept_new(int fd);
 /* Connections waiting to be accepted, or -errno. */
 int wr_sock_queued(int fd);
 
-/* Keep-alive after idle_s, every idle_s, `misses` times; and the time after
- * which unacknowledged data ends the connection, 0 to leave it alone. */
+/* Keep-alive after idle_s; who does not answer is given up `misses` times
+ * idle_s later, and asked more often until then, since all of a crowd that came
+ * together are asked together, and the kernel may drop some of that.  And the
+ * time after which unacknowledged data ends the connection, 0 to leave it
+ * alone. */
 wr_must_check int wr_sock_heartbeat(
     int fd, unsigned idle_s, unsigned misses, unsigned user_timeout_ms);
 /* Only the latter; 0 is the system's. */

@@ -60,10 +60,19 @@ streams(void)
 	is_int(wr_sock_heartbeat(fd, 30, 2, 5000), 0);
 	ok(option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
 	is_int(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
-	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 30);
-	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 2);
+	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
 	is_int(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 5000);
 	is_int(wr_sock_heartbeat(fd, 40, 3, 0), 0); /* left alone */
+	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 20);
+	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
+	is_int(wr_sock_heartbeat(fd, 7, 2, 0), 0);
+	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 7);
+	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 2);
+	/* No more than the kernel counts. */
+	is_int(wr_sock_heartbeat(fd, 30, 100, 0), 0);
+	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 30);
+	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 100);
 	is_int(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 5000);
 	wr_sock_unsent(fd, 131072);
 	is_int(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 131072);
