@@ -189,6 +189,16 @@ leave(const struct wr_server_conf *sv, const char *why)
 	wr_roster_leave(self.ct, sv);
 }
 
+/* A group has one server of a name. */
+static bool
+is_in_file(const struct wr_upstream_conf *u, struct wr_str name)
+{
+	for (uint32_t i = 0; i < u->n_servers; i++)
+		if (wr_str_is(name, u->servers[i].name))
+			return true;
+	return false;
+}
+
 static void
 obey(const struct wr_beat_line *b, const struct wr_upstream_conf *u)
 {
@@ -250,7 +260,8 @@ judge(struct wr_str line)
 		return BAD;
 	u = upstream_of(b.upstream);
 	a = u != NULL ? conf_of(u) : NULL;
-	if (a == NULL || !wr_hmac_is(wr_str_of(a->secret), b.text, b.hmac))
+	if (a == NULL || !wr_hmac_is(wr_str_of(a->secret), b.text, b.hmac) ||
+	    is_in_file(u, b.name))
 		return BAD;
 	fate = check_time(&b, u);
 	if (fate == TAKEN)

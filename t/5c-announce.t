@@ -30,6 +30,8 @@ upstreams = {
 	app = { announce = { ttl = "$ttl"; secret = "$SECRET"; };
 	    health = { interval = "100ms"; fall = 1; };
 	    slow_start = "10ms"; servers_max = 2000; };
+	mixed = { servers = ( { name = "one"; address = "${\$echo[0]->addr}"; } );
+	    announce = { secret = "$SECRET"; }; };
 	crowd = { announce = { ttl = "1h"; secret = "$SECRET"; };
 	    servers_max = 2000; };
 	$more
@@ -120,6 +122,7 @@ for ([beat(%one, secret => 'another secret of letters'), 'another secret'],
     [beat(%one, time => time - 100), 'too old'],
     [beat(%one, time => time + 100), 'from the future'],
     [beat(%one, upstream => 'nobody'), 'an unknown upstream'],
+    [beat(%one, upstream => 'mixed'), 'named as one in the file'],
     [beat(%one, name => 'x' x 600), 'too long'],
     ["\0" x 300, 'zeros'], ["hmac=\n", 'next to nothing'],
     [beat(%one) =~ s/name=one/name=six/r, 'changed on its way']) {
