@@ -109,7 +109,7 @@ sub redis
 	    join '', map { '$' . length($_) . "\r\n$_\r\n" } @words;
 
 	return Weir::chat($c, $q, qr/^[-+:].*\r\n
-	    |^\$\d+\r\n.*\r\n\z|^\*2\r\n(?:\$\d+\r\n.*?\r\n){2}/sx);
+	    |^\$(\d+)\r\n(??{".{$1}"})\r\n|^\*2\r\n(?:\$\d+\r\n.*?\r\n){2}/sx);
 }
 
 sub redis_login
