@@ -52,12 +52,11 @@ size_of(char **v, size_t *n)
 void
 wr_title_init(int argc, char **argv)
 {
-	/* One block for all, so that nothing is lost when a variable is
-	 * removed. */
-	static char *strings;
+	/* Kept: libc replaces both when a variable is set, and frees
+	 * neither. */
+	static char *strings, **env;
 	char *start = argv[0], *end = end_of(environ, end_of(argv, NULL));
 	size_t n_args, n_env, bytes = size_of(argv, &n_args);
-	char **env;
 
 	bytes += size_of(environ, &n_env);
 	if (argc < 1 || n_args != (size_t)argc)
@@ -68,6 +67,8 @@ wr_title_init(int argc, char **argv)
 	if (strings == NULL || env == NULL) {
 		free(strings);
 		free(env);
+		strings = NULL;
+		env = NULL;
 		return;
 	}
 	(void)copy_strings(environ, env, copy_strings(argv, argv, strings));
