@@ -15,6 +15,8 @@
  * so many in a row were smaller than this. */
 #define FULL      4u
 #define FEW_BYTES 16384
+/* What came before a reset is here: so long without a byte is enough. */
+#define RESET_MS 1000u
 /* How often a stalled send is looked at, in parts of its time-out. */
 #define LOOKS       8
 #define LOOK_MIN_MS 10
@@ -160,11 +162,22 @@ pump_recv(struct wr_loop *l, struct wr_conn *c)
 		tear(l, c, err);
 }
 
+/* `c` is to be told of the end, but is reset already.  Reading what it said
+ * before will show it; if not, nobody waits for long. */
+static void
+pump_unheard(struct wr_relay *r, struct wr_conn *c, int err)
+{
+	blame(r, err, c->side);
+	if (r->limits.half_close > RESET_MS)
+		r->limits.half_close = RESET_MS;
+}
+
 /* Pass a clean end on: the other direction may still have work. */
 static void
 pump_end(struct wr_loop *l, struct wr_conn *c)
 {
 	struct wr_relay *r = relay_of(c);
+	int err;
 
 	c->over = true;
 	if (r->why == WR_END_NONE)
@@ -174,8 +187,9 @@ pump_end(struct wr_loop *l, struct wr_conn *c)
 		return;
 	}
 	r->half_ms = clock_ms(l);
-	/* If it fails, the other end is gone and will say so itself. */
-	(void)!wr_conn_shutdown(l, other(c));
+	err = wr_conn_shutdown(l, other(c));
+	if (err < 0)
+		pump_unheard(r, other(c), err);
 	wr_relay_look(l, r);
 }
 
@@ -502,7 +516,9 @@ on_timer(struct wr_loop *l, struct wr_timer *t)
 		tick(l, r, f.now);
 	consider_all(r, &f);
 	if (f.left_ms == 0) {
-		r->why = (uint8_t)f.why;
+		/* An end that was lost is why, if there was one. */
+		if (r->err == 0)
+			r->why = (uint8_t)f.why;
 		finish(l, r);
 		return;
 	}

@@ -39,6 +39,7 @@ struct wr_loop {
 	uint32_t n_socks, blocks, pipes;
 	bool no_pipes;
 	unsigned shutdowns;
+	int fail_shutdown;
 	bool was_reset;
 	struct wr_loop_stats stats;
 	void (*pressure)(struct wr_loop *l, void *arg);
@@ -230,6 +231,8 @@ int
 wr_shutdown(struct wr_loop *l, struct wr_sock *k)
 {
 	assert(k->out.kind == WR_OP_NONE);
+	if (l->fail_shutdown != 0)
+		return l->fail_shutdown;
 	l->shutdowns++;
 	return 0;
 }
@@ -509,6 +512,12 @@ bool
 fake_was_reset(const struct wr_loop *l)
 {
 	return l->was_reset;
+}
+
+void
+fake_fail_shutdown(struct wr_loop *l, int err)
+{
+	l->fail_shutdown = err;
 }
 
 unsigned

@@ -44,6 +44,8 @@ void fake_turn(struct wr_loop *l);
 void fake_pass(struct wr_loop *l, uint64_t ms);
 /* How the last socket was closed: reset, not ended. */
 bool fake_was_reset(const struct wr_loop *l);
+/* What shutdowns give from now on. */
+void fake_fail_shutdown(struct wr_loop *l, int err);
 unsigned fake_shutdowns(const struct wr_loop *l);
 /* Buffers are short. */
 void fake_press(struct wr_loop *l);

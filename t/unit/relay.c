@@ -120,6 +120,36 @@ one_end_may_close_before_the_other(void)
 	finish();
 }
 
+/* The server has reset the connection, and its answer is still to be read. */
+static void
+an_end_that_cannot_be_passed_on_is_not_waited_for(void)
+{
+	start();
+	fake_fail_shutdown(l, -ENOTCONN);
+	fake_finish(l, &CLIENT->in, 0);
+	is_int(ended, 0);
+	fake_bytes(l, &SERVER->in, "answer", 6, 0);
+	fake_take(l, &CLIENT->out, 6);
+	fake_finish(l, &SERVER->in, -ECONNRESET);
+	is_int(ended, 1);
+	is_int(r.why, WR_END_SERVER_RELAY_RESET);
+	is_int(r.torn, 1 << WR_SERVER);
+	finish();
+
+	/* One that says nothing of it has a second. */
+	start();
+	r.limits.half_close = 60000;
+	fake_fail_shutdown(l, -ENOTCONN);
+	fake_finish(l, &CLIENT->in, 0);
+	fake_pass(l, 900);
+	is_int(ended, 0);
+	fake_pass(l, 101);
+	is_int(ended, 1);
+	is_int(r.why, WR_END_SERVER_RELAY_RESET);
+	is_int(r.err, -ENOTCONN);
+	finish();
+}
+
 static void
 an_end_waits_for_the_bytes_before_it(void)
 {
@@ -720,6 +750,7 @@ main(void)
 	bytes_pass_both_ways();
 	a_slow_reader_stops_the_writer();
 	one_end_may_close_before_the_other();
+	an_end_that_cannot_be_passed_on_is_not_waited_for();
 	an_end_waits_for_the_bytes_before_it();
 	a_reset_ends_both_and_is_passed_on();
 	an_answer_arrives_though_the_question_was_refused();
