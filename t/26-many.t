@@ -126,4 +126,56 @@ my @said = $over->log =~ /(all $MAX sessions are in use)/g;
 cmp_ok(scalar @said, '>', 0, 'and said');
 cmp_ok(scalar @said, '<', 20, 'but not each time');
 $over->stop;
+
+# ---- Too many at once, at many doors
+
+# Hundreds wait at four listeners, and others come while they are accepted;
+# nobody leaves.  No back end may let in more than there is room for.
+my ($ROOM, $DOORS, $BACKLOG) = (250, 4, 90);
+my $server = Weir::Peer->echo;
+my $at = join '', map { "  at$_ = { listen = \"fd:" . ($_ + 3) .
+    "\"; upstream = \"echo\"; };\n" } 0 .. $DOORS - 1;
+my $doors = Weir->start(listen => [map { Weir::listener() } 1 .. $DOORS],
+    workers => 1, conf => <<"EOT");
+events = { connections = $ROOM; };
+defaults = { listener = { backlog = $BACKLOG; }; };
+upstreams = { echo = { servers = "@{[$server->addr]}"; }; };
+listeners = {
+$at};
+EOT
+for my $turn (1 .. 3) {
+	my ($one) = $doors->workers;
+	$doors->signal('STOP', $one);
+	my @in = map { $doors->connect($_ % $DOORS) } 1 .. $BACKLOG * 2;
+	my @storm = map {
+		my $i = $_;
+		Weir::Peer->job(sub {
+			my ($ctl) = @_;
+			my @more = map { $doors->connect($i) }
+			    1 .. $BACKLOG / 2;
+
+			Weir::Peer::reached($ctl, 'connected');
+			Weir::Peer::wait_go($ctl);
+			return {};
+		});
+	} 0 .. $DOORS - 1;
+	kill CONT => $one;
+	$_->answer for @storm;
+	$server->await(open => $ROOM);
+	# Whoever is over it would be there some turns later.
+	my $turns = sub { $doors->status->{processes}[0]{loop}{turns} };
+	my $begin = $turns->();
+	for my $n (1 .. 5) {
+		Weir::put($_, "hello\n") for @in;
+		$doors->until('a turn', sub { $turns->() >= $begin + $n });
+	}
+	is($server->stats->{open}, $ROOM, "turn $turn: $ROOM of " .
+	    $BACKLOG * 4 . ' get in');
+	is($doors->status->{total}{sessions}, $ROOM, 'as weir says too');
+	$_->go for @storm;
+	$_->result for @storm;
+	close $_ for @in;
+	$server->await(open => 0);
+}
+$doors->stop;
 done_testing();

@@ -216,8 +216,10 @@ wr_must_check int wr_sock_init(struct wr_loop *l, struct wr_sock *k, int fd);
  * take one at a time and only when there is something. */
 #define WR_SHARED 1u
 /* WR_FEW: what is accepted at once must be bounded; without it a kernel may
- * accept all that have come since the last turn. */
-#define WR_FEW 4u
+ * accept all that have come since the last turn: WR_CROWD over all sockets,
+ * and one more on each. */
+#define WR_FEW   4u
+#define WR_CROWD 4096u
 wr_must_check int
 wr_accept(struct wr_loop *l, struct wr_sock *k, unsigned flags, wr_done_fn *fn);
 /* `sa` is copied. */

@@ -22,8 +22,8 @@
 
 #include "io/sock.h"
 
-#define REQUESTS    256  /* submitted at once */
-#define COMPLETIONS 4096 /* of one turn of many sockets */
+#define REQUESTS    256      /* submitted at once */
+#define COMPLETIONS WR_CROWD /* of one turn of many sockets */
 
 /*
  * Receives take buffers of two sizes: most messages are small, and a piece of

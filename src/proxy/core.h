@@ -25,13 +25,16 @@ struct wr_proxy {
 	struct wr_list in[WR_STATES];
 	struct wr_pool sessions;
 	uint32_t sessions_max;
+	uint32_t waiting;              /* of the sessions: in WR_ACCEPT */
 	struct wr_server_run *servers; /* by cell */
 	struct wr_joined joined;       /* servers */
 	uint64_t choices; /* made by balancers that prefer the least recent */
 	struct wr_random random;
 
 	struct wr_list doors;
-	unsigned hold; /* WR_HOLD_... */
+	unsigned hold;     /* WR_HOLD_... */
+	uint64_t backlogs; /* of all doors */
+	bool few;          /* doors accept with WR_FEW, as room is short */
 	struct wr_timer hold_timer;
 	/* Until then it is not said again that clients are turned away, or
 	 * that all sessions are in use. */

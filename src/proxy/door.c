@@ -13,6 +13,8 @@
 
 /* How long to wait for a descriptor if none of ours comes back before. */
 #define ERROR_MS 200
+/* Nor does a single place wait longer for others to be free. */
+#define ROOM_MS 20
 
 /* A door that shuts serves who has come in already, but not for ever. */
 #define WAITING_MS 1000
@@ -21,7 +23,7 @@
 #define LOOK_MS 10
 
 static wr_done_fn on_accept;
-static wr_timer_fn on_error_over, on_look;
+static wr_timer_fn on_hold_over, on_look;
 static wr_close_fn on_closed;
 
 /* Why this one does not accept. */
@@ -46,21 +48,40 @@ is_awaited(struct wr_door *door)
 }
 
 /*
- * All who wait behind a door may be accepted in one turn, before we can say
+ * All who wait behind all doors may be accepted in one turn, before we can say
  * that we are full.  With less room than for two such crowds it has to be a
  * few at a time.
  */
 static bool
-is_tight(const struct wr_door *door)
+is_tight(const struct wr_proxy *px)
 {
-	const struct wr_proxy *px = door->px;
 	uint64_t room = px->sessions_max - px->sessions.used;
-	uint64_t crowds = 2 * (uint64_t)door->conf->backlog;
+	uint64_t crowds =
+	    2 * (px->backlogs < WR_CROWD ? px->backlogs : WR_CROWD);
 
 	if (px->sessions.used >= px->sessions_max)
 		return true;
 	/* Not to and fro. */
-	return room < (door->few ? crowds + crowds / 8 : crowds);
+	return room < (px->few ? crowds + crowds / 8 : crowds);
+}
+
+/* There is another number of sessions or doors: all doors must know if that
+ * changes how they accept, not only the one that was used. */
+static void
+note_room(struct wr_proxy *px)
+{
+	bool few = is_tight(px);
+
+	if (few == px->few)
+		return;
+	px->few = few;
+	wr_list_each (n, &px->doors) {
+		struct wr_door *door = wr_container_of(n, struct wr_door, link);
+
+		/* It starts anew when this is done. */
+		if (!door->shutting && door->few != few)
+			wr_cancel(px->loop, &door->sock.in);
+	}
 }
 
 static void
@@ -87,7 +108,7 @@ arm(struct wr_door *door)
 		/* What was accepted meanwhile is served. */
 		wr_cancel(px->loop, &door->sock.in);
 	} else if (!accepts) {
-		door->few = is_tight(door);
+		door->few = px->few;
 		err = wr_accept(px->loop, &door->sock,
 		    (door->shared ? WR_SHARED : 0) | (door->few ? WR_FEW : 0),
 		    on_accept);
@@ -134,19 +155,36 @@ wr_doors_hold(struct wr_proxy *px, unsigned why, bool on)
 	else
 		px->hold &= ~why;
 	if (on && why == WR_HOLD_ERROR)
-		wr_timer_set(
-		    px->loop, &px->hold_timer, ERROR_MS, on_error_over);
+		wr_timer_set(px->loop, &px->hold_timer, ERROR_MS, on_hold_over);
 	if (before != px->hold)
 		arm_all(px);
 }
 
 static void
-on_error_over(struct wr_loop *l, struct wr_timer *t)
+on_hold_over(struct wr_loop *l, struct wr_timer *t)
 {
 	struct wr_proxy *px = wr_container_of(t, struct wr_proxy, hold_timer);
 
 	(void)l;
 	wr_doors_hold(px, WR_HOLD_ERROR, false);
+	if (px->sessions.used < px->sessions_max)
+		wr_doors_hold(px, WR_HOLD_FULL, false);
+}
+
+void
+wr_doors_freed(struct wr_proxy *px)
+{
+	/* Not for every single one when there are many. */
+	uint32_t low = px->sessions_max - px->sessions_max / 64;
+
+	if (px->hold & WR_HOLD_ERROR)
+		wr_doors_hold(px, WR_HOLD_ERROR, false);
+	if (!(px->hold & WR_HOLD_FULL) || px->sessions.used >= px->sessions_max)
+		return;
+	if (px->sessions.used < low)
+		wr_doors_hold(px, WR_HOLD_FULL, false);
+	else if (!wr_timer_is_set(&px->hold_timer))
+		wr_timer_set(px->loop, &px->hold_timer, ROOM_MS, on_hold_over);
 }
 
 /* Errors of a connection that died while it waited, not of the door. */
@@ -193,12 +231,12 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	    wr_container_of(wr_sock_of_in(op), struct wr_door, sock);
 	struct wr_proxy *px = door->px;
 
+	(void)l;
 	if (d->res >= 0) {
 		wr_session_accept(px, door, d->res, d->peer, d->peer_len);
 		if (px->sessions.used >= px->sessions_max)
 			be_full(px);
-		else if (!door->shutting && is_tight(door) != door->few)
-			wr_cancel(l, &door->sock.in); /* and start anew */
+		note_room(px);
 	} else if (!is_passing(d->res)) {
 		errno = -d->res;
 		wr_error("accept on %s: no more for a moment", door->text);
@@ -219,6 +257,7 @@ on_closed(struct wr_loop *l, struct wr_sock *k)
 	void *arg = door->done_arg;
 
 	wr_list_remove(&door->link);
+	px->backlogs -= door->conf->backlog;
 	wr_timer_stop(l, &door->timer);
 	wr_gen_put(&door->gen);
 	free(door->text);
@@ -274,6 +313,8 @@ wr_proxy_open(struct wr_proxy *px, struct wr_gen *g, uint32_t listener_cell,
 	door->port = port_of(fd);
 	door->shared = shared;
 	wr_list_push(&px->doors, &door->link);
+	px->backlogs += c->backlog;
+	note_room(px);
 	set_options(door);
 	arm(door);
 	return 0;
@@ -318,11 +359,13 @@ wr_doors_use(struct wr_proxy *px)
 		 */
 		if (c == NULL || door->sock.closing)
 			continue;
+		px->backlogs += c->backlog - (uint64_t)door->conf->backlog;
 		wr_gen_put(&door->gen);
 		door->gen = wr_gen_get(px->gen);
 		door->conf = c;
 		set_options(door);
 	}
+	note_room(px);
 }
 
 void

@@ -36,6 +36,8 @@ struct wr_door {
 
 /* Why doors are held has changed. */
 void wr_doors_hold(struct wr_proxy *px, unsigned why, bool on);
+/* A session is gone: there may be room. */
+void wr_doors_freed(struct wr_proxy *px);
 /* px->gen is another one. */
 void wr_doors_use(struct wr_proxy *px);
 /* Close all; px is told by wr_proxy_freed() as each is gone. */

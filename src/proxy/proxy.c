@@ -13,7 +13,8 @@
 #include "proxy/dial.h"
 #include "proxy/door.h"
 
-/* Clients that the kernel accepts before it hears that we are full. */
+/* Clients that the kernel accepts before it hears that we are full; they wait.
+ */
 #define OVERFLOW 1024
 
 /* Sessions that are cut: no more often than this. */
@@ -209,7 +210,7 @@ wr_proxy_use(struct wr_proxy *px, struct wr_gen *g)
 uint32_t
 wr_proxy_sessions(const struct wr_proxy *px)
 {
-	return px->sessions.used;
+	return px->sessions.used - px->waiting;
 }
 
 void
@@ -258,13 +259,8 @@ tell_idle(struct wr_proxy *px)
 void
 wr_proxy_freed(struct wr_proxy *px)
 {
-	/* Not for every single one when there are many. */
-	uint32_t low = px->sessions_max - px->sessions_max / 64;
-
-	if (px->hold & WR_HOLD_FULL && px->sessions.used < low)
-		wr_doors_hold(px, WR_HOLD_FULL, false);
-	if (px->hold & WR_HOLD_ERROR)
-		wr_doors_hold(px, WR_HOLD_ERROR, false);
+	wr_sessions_begin(px);
+	wr_doors_freed(px);
 	tell_idle(px);
 }
 

@@ -32,7 +32,7 @@ static const struct {
 	void (*enter)(struct wr_session *s);
 	void (*late)(struct wr_session *s); /* its time is over */
 } states[WR_STATES] = {
-	[WR_ACCEPT] = { "accept", TO(WR_GREET), NULL, NULL },
+	[WR_ACCEPT] = { "accept", TO(WR_GREET) | TO(WR_END), NULL, NULL },
 	[WR_GREET] = { "greet", TO(WR_ROUTE) | TO(WR_ANSWER) | TO(WR_END),
 	    greet, NULL },
 	[WR_ROUTE] = { "route",
@@ -61,6 +61,8 @@ wr_session_go(struct wr_session *s, enum wr_state to)
 	struct wr_proxy *px = s->px;
 
 	assert(states[s->state].next & TO(to));
+	if (s->state == WR_ACCEPT)
+		px->waiting--;
 	wr_list_remove(&s->link);
 	wr_list_push(&px->in[to], &s->link);
 	s->state = (uint8_t)to;
@@ -179,6 +181,24 @@ turn_away(struct wr_proxy *px, const struct wr_door *door, int fd,
 	(void)close(fd);
 }
 
+/* How many there are, but for those that wait to be. */
+static void
+tell_sessions(struct wr_proxy *px)
+{
+	wr_store(&px->slot->sessions, px->sessions.used - px->waiting);
+}
+
+void
+wr_sessions_begin(struct wr_proxy *px)
+{
+	while (px->waiting > 0 &&
+	       px->sessions.used - px->waiting < px->sessions_max)
+		wr_session_go(wr_container_of(wr_list_first(&px->in[WR_ACCEPT]),
+				  struct wr_session, link),
+		    WR_GREET);
+	tell_sessions(px);
+}
+
 void
 wr_session_accept(struct wr_proxy *px, const struct wr_door *door, int fd,
     const struct sockaddr *peer, socklen_t peer_len)
@@ -206,8 +226,9 @@ wr_session_accept(struct wr_proxy *px, const struct wr_door *door, int fd,
 	if (peer != NULL)
 		s->client_ip = wr_ip_of(peer, peer_len);
 	wr_count(&n->active, 1);
-	wr_store(&px->slot->sessions, px->sessions.used);
-	wr_session_go(s, WR_GREET);
+	wr_list_push(&px->in[WR_ACCEPT], &s->link);
+	px->waiting++;
+	wr_sessions_begin(px);
 }
 
 const struct wr_ip *
@@ -482,7 +503,7 @@ free_session(struct wr_session *s)
 	wr_count(
 	    &wr_count_listener(px, s->listener_cell)->active, (uint64_t)-1);
 	wr_pool_put(&px->sessions, s);
-	wr_store(&px->slot->sessions, px->sessions.used);
+	tell_sessions(px);
 	wr_proxy_freed(px);
 }
 

@@ -20,7 +20,7 @@ struct wr_proxy;
 struct wr_session;
 
 enum wr_state {
-	WR_ACCEPT,  /* not begun */
+	WR_ACCEPT,  /* not begun, for want of a place */
 	WR_GREET,   /* is the client welcome? */
 	WR_ROUTE,   /* what is to be done with it? */
 	WR_PREREAD, /* read what the client says, until it is enough */
@@ -92,9 +92,12 @@ struct wr_session {
 	bool log : 1;       /* one line in the access log */
 };
 
-/* A client came through `door`; `fd` is taken over, `peer` may be NULL. */
+/* A client came through `door`; `fd` is taken over, `peer` may be NULL.  The
+ * session begins when there is room, after those that wait already. */
 void wr_session_accept(struct wr_proxy *px, const struct wr_door *door, int fd,
     const struct sockaddr *peer, socklen_t peer_len);
+/* There may be room for those that wait. */
+void wr_sessions_begin(struct wr_proxy *px);
 
 /* Move on.  `to` must be allowed by the table; the session may be at its end
  * when this returns, but it is not freed before the turn is over. */

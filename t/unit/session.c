@@ -798,7 +798,7 @@ who_still_decides_does_so_by_the_new_one(void)
 static void
 a_full_house_accepts_nobody_until_one_leaves(void)
 {
-	struct wr_session *s = NULL;
+	struct wr_session *s = NULL, *one, *two;
 
 	begin();
 	start_with(3);
@@ -806,17 +806,50 @@ a_full_house_accepts_nobody_until_one_leaves(void)
 		fake_pass(l, 1);
 		s = relayed();
 	}
-	/* It was accepted before the kernel heard of it. */
-	fake_client(l, &door()->sock.in);
-	is_int(wr_proxy_sessions(px), 4);
+	/* They were accepted before the kernel heard of it: they wait here. */
+	one = client();
+	two = client();
+	ok(is_at(one, WR_ACCEPT) && is_at(two, WR_ACCEPT));
+	is_int(wr_proxy_sessions(px), 3);
+	is_int(st->slots[0].sessions, 3);
 	fake_turn(l);
 	ok(fake_waits(&door()->sock.in) == WR_OP_NONE);
 	wr_session_end(s, WR_END_WEIR_STOP);
 	fake_turn(l);
+	ok(is_at(one, WR_CONNECT) && is_at(two, WR_ACCEPT));
+	is_int(wr_proxy_sessions(px), 3);
 	ok(fake_waits(&door()->sock.in) == WR_OP_NONE);
+	/* One that waits can be told to stop. */
+	wr_session_end(two, WR_END_WEIR_STOP);
+	fake_turn(l);
+	is_int(wr_proxy_sessions(px), 3);
+	ok(logged(" weir.any.stop"));
 	wr_session_end(first(WR_RELAY), WR_END_WEIR_STOP);
 	fake_turn(l);
 	is_int(wr_proxy_sessions(px), 2);
+	is_int(st->slots[0].sessions, 2);
+	ok(fake_waits(&door()->sock.in) == WR_OP_ACCEPT);
+	finish();
+}
+
+/* Doors are opened for some at a time; but nobody waits for long beside a free
+ * place. */
+static void
+a_single_place_is_given_away_soon(void)
+{
+	struct wr_session *s = NULL;
+
+	begin();
+	start_with(128);
+	for (int i = 0; i < 128; i++)
+		s = relayed();
+	fake_turn(l);
+	ok(fake_waits(&door()->sock.in) == WR_OP_NONE);
+	wr_session_end(s, WR_END_WEIR_STOP);
+	fake_turn(l);
+	is_int(wr_proxy_sessions(px), 127);
+	ok(fake_waits(&door()->sock.in) == WR_OP_NONE);
+	fake_pass(l, 50);
 	ok(fake_waits(&door()->sock.in) == WR_OP_ACCEPT);
 	finish();
 }
@@ -835,7 +868,8 @@ who_gets_no_session_is_told_of(void)
 	while (slot->ends[WR_END_WEIR_ACCEPT_FULL] == 0 && n++ < 5000)
 		fake_client(l, &door()->sock.in);
 	ok(n > 1 && n < 5000);
-	is_int(wr_proxy_sessions(px), n - 1);
+	is_int(wr_proxy_sessions(px), 1);
+	is_int(px->waiting, n - 2);
 	is_int(slot->full, 1);
 	is_int(slot->accepted, n);
 	is_int(st->listeners[0].accepted, n);
@@ -1064,6 +1098,7 @@ main(void)
 	who_still_decides_does_so_by_the_new_one();
 	a_full_house_accepts_nobody_until_one_leaves();
 	who_gets_no_session_is_told_of();
+	a_single_place_is_given_away_soon();
 	without_descriptors_it_waits_a_little();
 	a_door_is_paused_and_resumed();
 	a_shut_door_serves_who_came_before();
