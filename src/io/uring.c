@@ -327,6 +327,9 @@ accept_done(
 		return;
 	if (cancelled)
 		wr_loop_post(l, op, -ECANCELED);
+	else if (res >= 0 && op->flags & (WR_OPF_FEW | WR_OPF_SHARED))
+		/* No other one before this one was looked at. */
+		wr_loop_ready(l, op);
 	else if (res >= 0 || accept_goes_on(res))
 		arm_accept(l, k, op);
 	else
@@ -445,12 +448,15 @@ uring_turn(struct wr_loop *l, int64_t wait_us)
 	count_threads(l, u);
 }
 
-/* A receive that was stalled. */
+/* A receive that was stalled, or an accept that goes on. */
 static bool
 uring_run(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
     wr_unused struct wr_done *d)
 {
-	wr_uring_recv(l, k, op, true);
+	if (op->kind == WR_OP_ACCEPT)
+		arm_accept(l, k, op);
+	else
+		wr_uring_recv(l, k, op, true);
 	return false;
 }
 
