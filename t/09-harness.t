@@ -41,6 +41,8 @@ bad('undefined behaviour', 'echo "a.c:1: runtime error: oh" >&2',
 bad('an assert', 'echo "weir: a.c:1: f: Assertion \`x\' failed." >&2',
     qr/Assertion/);
 bad('a gauge', 'echo "leak: 1 sessions" >&2', qr/leak: 1/);
+bad('memcheck', 'echo "==1== Invalid read of size 1" >"$4/valgrind.1"',
+    qr/Invalid read/);
 bad('a crash', 'echo "weir: worker 0[1]: SIGSEGV, stack:" >&2',
     qr/SIGSEGV/);
 

@@ -10,6 +10,7 @@ use Weir;
 use Weir::Peer;
 
 my $MANY = $Weir::EVENTS eq 'select' ? 400 : 9000;
+$MANY = 400 if $Weir::VALGRIND;
 my $PER_SERVER = 1000;
 my $PER_CLIENT = 3000;
 my ($hard) = `bash -c 'ulimit -Hn'` =~ /(\d+)/;

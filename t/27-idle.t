@@ -9,6 +9,7 @@ use Weir;
 use Weir::Peer;
 
 my $IDLE = $Weir::EVENTS eq 'select' ? 400 : 5000;
+Weir::not_under_valgrind('it measures CPU');
 my $SECONDS = $Weir::SLOW ? 30 : 5;
 my $PERCENT = 0.5;
 

@@ -13,6 +13,7 @@ use Weir::Peer;
 
 my $WEB = '127.0.0.1:5001';
 my $echo = Weir::Peer->echo;
+Weir::not_under_valgrind('it measures times and memory');
 my $FEW = $Weir::SLOW ? 10000 : 500;
 my $SANE = Weir::slurp($Weir::PROGRAM) !~ /__asan_init/;
 

@@ -152,7 +152,9 @@ EOT
 }
 
 # Any number of workers, one after the other, while slow downloads run.
-{
+SKIP: {
+	skip 'under valgrind: too slow for so much', 1 if $Weir::VALGRIND;
+
 	my $bytes = $Weir::SLOW ? 5 << 20 : 1 << 20;
 	my $source = Weir::Peer->source($bytes);
 	my $both = sub {
@@ -194,7 +196,9 @@ EOT
 }
 
 # Reload after reload under load: see what is lost, and what grows.
-{
+SKIP: {
+	skip 'under valgrind: too slow for so much', 1 if $Weir::VALGRIND;
+
 	my $n = 2;
 	my $w = Weir->start(workers => $n, conf => soak_conf(0, $n));
 	my $load = Weir::Load->start($WEB, rate => $Weir::SLOW ? 250 : 120,

@@ -11,6 +11,8 @@ use Weir;
 use Weir::Load;
 use Weir::Peer;
 
+Weir::not_under_valgrind('its stacks are those of valgrind');
+
 my $WEB = '127.0.0.1:5001';
 my $echo = Weir::Peer->echo;
 

@@ -21,6 +21,8 @@
 # The program is $WEIR.  WEIR_EVENTS and WEIR_CHOP go through to it.
 # WEIR_SLOW asks for the long form of a test, WEIR_PATIENCE is the number of
 # seconds after which a wait has failed, WEIR_KEEP keeps the folders.
+# WEIR_VALGRIND runs the program and its children under memcheck; waits are
+# longer then, and what memcheck says fails the test.
 package Weir;
 
 use strict;
@@ -41,12 +43,14 @@ use Time::HiRes ();
 use Time::Local ();
 
 our $PROGRAM = $ENV{WEIR} // './weir';
-our $PATIENCE = $ENV{WEIR_PATIENCE} // 30;
+our $VALGRIND = $ENV{WEIR_VALGRIND} // 0;
+our $PATIENCE = $ENV{WEIR_PATIENCE} // ($VALGRIND ? 120 : 30);
 our $SLOW = $ENV{WEIR_SLOW} // 0;
 our $CHOP = $ENV{WEIR_CHOP} // 0;
 our $EVENTS = $ENV{WEIR_EVENTS} // '';
-our $ALARM = $ENV{WEIR_ALARM} // ($SLOW ? 600 : 120);
+our $ALARM = $ENV{WEIR_ALARM} // ($SLOW || $VALGRIND || $CHOP ? 600 : 120);
 
+my $SUPPRESSIONS = abs_path(__FILE__ =~ s/Weir\.pm$/valgrind.supp/r);
 my @RUNNING;
 my $OWNER = $$;
 
@@ -58,6 +62,43 @@ $SIG{$_} = sub { die "the test was told to end\n" } for qw(TERM INT HUP);
 alarm $ALARM;
 Test::More::plan(skip_all => "no program at $PROGRAM")
     unless -x $PROGRAM || $ENV{WEIR};
+
+# What only a program at its full speed can show.
+sub not_under_valgrind
+{
+	my ($why) = @_;
+
+	Test::More::plan(skip_all => "under valgrind: $why") if $VALGRIND;
+}
+
+# Memcheck for the program and what it starts, with a log file each.  A child
+# that is only forked is looked at in any case, one that runs another program
+# (an upgrade) if it is asked for.
+sub memcheck
+{
+	my ($dir) = @_;
+
+	return ('valgrind', '-q', '--trace-children=yes',
+	    '--trace-children-skip=/bin/*,/usr/bin/*', '--vgdb=no',
+	    '--leak-check=full', '--show-leak-kinds=definite',
+	    '--errors-for-leak-kinds=definite', '--error-exitcode=99',
+	    '--num-callers=24', "--suppressions=$SUPPRESSIONS",
+	    "--log-file=$dir/valgrind.%p");
+}
+
+# What it had to say, but for calls that it does not know and large mappings.
+sub reports
+{
+	my ($dir) = @_;
+	my @said;
+
+	for my $file (glob "$dir/valgrind.*") {
+		push @said, grep { /^==\d+== ./ && !/Warning:\ set\ address
+			|Warning:\ noted|This\ could\ cause|See\ README_/x }
+		    split /\n/, slurp($file);
+	}
+	return @said;
+}
 
 sub now { Time::HiRes::clock_gettime(Time::HiRes::CLOCK_MONOTONIC()) }
 
@@ -219,13 +260,17 @@ sub run
 	my $dir = folder();
 	my $pid = fork // croak "fork: $!";
 
+	# Those who ask are in a hurry.
+	my @by = $VALGRIND && $args[0] ne '-s' ? memcheck($dir) : ();
 	if ($pid == 0) {
 		open STDIN, '<', '/dev/null';
 		open STDOUT, '>', "$dir/out";
 		open STDERR, '>', "$dir/err";
-		exec $PROGRAM, @args or POSIX::_exit(127);
+		exec @by, $PROGRAM, @args or POSIX::_exit(127);
 	}
 	waitpid $pid, 0;
+	my @said = reports($dir);
+	Test::More::fail(join "\n", "weir @args, memcheck:", @said) if @said;
 	return ($? & 127 ? "signal " . ($? & 127) : $? >> 8,
 	    slurp("$dir/out"), slurp("$dir/err"));
 }
@@ -243,6 +288,12 @@ sub complete
 	);
 
 	$add{user} = '"nobody"' if $> == 0;
+	# To begin, and to look for leaks at the end, takes seconds.
+	if ($VALGRIND) {
+		$add{watchdog} = '{ limit = "60s"; }';
+		$text =~ s/\b((?:reload_timeout|limit) = ")(\d+)s"/
+		    $1 . 20 * $2 . 's"'/gex;
+	}
 	for my $key (sort keys %add) {
 		$text .= "$key = $add{$key};\n" unless $text =~ /^$key\s*=/m;
 	}
@@ -322,6 +373,7 @@ sub become
 	$ENV{LISTEN_PID} = $$ if $ENV{LISTEN_FDS};
 	my @cmd = ($PROGRAM, '-c', $self->{conf}, '-p', $self->{dir},
 	    @{$self->{args} // []});
+	unshift @cmd, memcheck($self->{dir}) if $VALGRIND;
 	unshift @cmd, @{$self->{wrap}} if $self->{wrap};
 	unshift @cmd, 'sh', '-c', "ulimit -n $self->{limit}; exec \"\$@\"",
 	    'sh' if $self->{limit};
@@ -566,7 +618,9 @@ sub processes
 		my ($state, $parent, $group, $session) = slurp(
 		    "/proc/$pid/stat") =~ /\) (\S) (\d+) (\d+) (\d+) / or next;
 		next unless $session == $self->{pid};
-		my $title = slurp("/proc/$pid/cmdline") =~ s/\0.*//sr;
+		# The arguments are those of valgrind, if it is there.
+		my ($title) = slurp("/proc/$pid/" .
+		    ($VALGRIND ? 'comm' : 'cmdline')) =~ /^([^\0\n]*)/;
 		push @all, { pid => $pid, parent => $parent,
 			state => $state, title => $title };
 	}
@@ -668,7 +722,7 @@ sub remains
 		my $line = $1;
 		push @bad, $line unless defined $seen && $line =~ $seen;
 	}
-	return @bad;
+	return @bad, reports($self->{dir});
 }
 
 # End the rest, and show the log of a test that failed.
