@@ -155,7 +155,7 @@ EOT
 SKIP: {
 	skip 'under valgrind: too slow for so much', 1 if $Weir::VALGRIND;
 
-	my $bytes = $Weir::SLOW ? 5 << 20 : 1 << 20;
+	my $bytes = $Weir::SLOW ? 5 << 20 : $Weir::CHOP ? 64 << 10 : 1 << 20;
 	my $source = Weir::Peer->source($bytes);
 	my $both = sub {
 		return <<"EOT";

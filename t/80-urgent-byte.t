@@ -9,7 +9,7 @@ use Socket qw(MSG_OOB);
 use Test::More;
 use Weir;
 
-my $BULK = 16 << 20;
+my $BULK = $Weir::CHOP ? 256 << 10 : 16 << 20;
 my $AFTER = 'after' x 200;
 
 my $server = Weir::listener();

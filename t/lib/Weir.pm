@@ -48,7 +48,7 @@ our $PATIENCE = $ENV{WEIR_PATIENCE} // ($VALGRIND ? 120 : 30);
 our $SLOW = $ENV{WEIR_SLOW} // 0;
 our $CHOP = $ENV{WEIR_CHOP} // 0;
 our $EVENTS = $ENV{WEIR_EVENTS} // '';
-our $ALARM = $ENV{WEIR_ALARM} // ($SLOW || $VALGRIND || $CHOP ? 600 : 120);
+our $ALARM = $ENV{WEIR_ALARM} // ($SLOW || $VALGRIND ? 600 : 120);
 
 my $SUPPRESSIONS = abs_path(__FILE__ =~ s/Weir\.pm$/valgrind.supp/r);
 my @RUNNING;
