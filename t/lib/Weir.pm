@@ -290,8 +290,9 @@ sub complete
 	$add{user} = '"nobody"' if $> == 0;
 	# To begin, and to look for leaks at the end, takes seconds.
 	if ($VALGRIND) {
-		$add{watchdog} = '{ limit = "60s"; }';
-		$text =~ s/\b((?:reload_timeout|limit) = ")(\d+)s"/
+		$add{watchdog} = '{ limit = "60s"; }'
+		    unless $text =~ /\bwatchdog\b/;
+		$text =~ s/\b((?:reload_timeout|limit)\s=\s")(\d+)s"/
 		    $1 . 20 * $2 . 's"'/gex;
 	}
 	for my $key (sort keys %add) {
