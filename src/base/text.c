@@ -281,9 +281,27 @@ wr_text_html(struct wr_text *t, struct wr_str s)
 	replace(t, s, html_escape);
 }
 
+/* So many bytes in front need no look at what they are. */
+static size_t
+plain(struct wr_str s)
+{
+	size_t n = 0;
+
+	while (n < s.len && s.p[n] >= ' ' && s.p[n] <= '~' && s.p[n] != '"' &&
+	       s.p[n] != '\\')
+		n++;
+	return n;
+}
+
 static void
 printable(struct wr_text *t, struct wr_str s, bool quotes)
 {
+	size_t front = plain(s);
+
+	if (front > 0) {
+		wr_text_add(t, s.p, front);
+		s = (struct wr_str){ s.p + front, s.len - front };
+	}
 	while (s.len > 0) {
 		size_t n = utf8(s);
 		char letter = n == 1 ? short_escape(s.p[0]) : 0;
