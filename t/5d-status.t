@@ -323,6 +323,7 @@ my @lorises = map {
 	$s;
 } 1 .. 150;
 is(page('/nothing')->{status}, 404, 'behind 150 who say next to nothing');
+is(Weir::get($lorises[0], undef), '', 'the first of them had to go');
 cmp_ok(json()->{listeners}{page}{active}, '<=', 64, 'there are few at a time');
 close $_ for splice @lorises;
 

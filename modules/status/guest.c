@@ -445,20 +445,22 @@ wr_guests_full(void)
 	return self.n >= GUESTS_MAX;
 }
 
-void
+bool
 wr_guests_make_room(void)
 {
 	uint64_t now_ms = wr_loop_now(self.ct->loop);
 	struct guest *g;
 
-	if (wr_list_empty(&self.guests))
-		return;
 	do {
+		if (wr_list_empty(&self.guests))
+			return false;
 		g = wr_container_of(
 		    wr_list_first(&self.guests), struct guest, link);
 	} while (now_ms - g->moved_ms >= IDLE_MS && has_taken(g));
-	if (now_ms - g->moved_ms >= IDLE_MS)
-		drop(g);
+	if (now_ms - g->moved_ms < IDLE_MS)
+		return false;
+	drop(g);
+	return true;
 }
 
 void

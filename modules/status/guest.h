@@ -23,8 +23,8 @@ void wr_guests_use(void);
 void wr_guest_new(uint32_t listener_cell, int fd);
 uint32_t wr_guests(void);
 bool wr_guests_full(void);
-/* Somebody waits for room: one who has not moved for long goes, if there is
- * any. */
-void wr_guests_make_room(void);
+/* Somebody waits for room: one who has not moved for long goes; false if there
+ * is none. */
+bool wr_guests_make_room(void);
 
 #endif

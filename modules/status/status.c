@@ -21,6 +21,7 @@
 
 /* When it is full: see who can go. */
 #define LOOK_MS 50
+#define LEAVE   16 /* so many at a time */
 /* When there are no descriptors, try again after that. */
 #define ERROR_MS 200
 
@@ -165,8 +166,9 @@ on_look(struct wr_loop *l, struct wr_timer *t)
 {
 	if (!wr_guests_full())
 		return;
-	if (somebody_waits())
-		wr_guests_make_room();
+	for (int i = 0; i < LEAVE && somebody_waits(); i++)
+		if (!wr_guests_make_room())
+			break;
 	wr_timer_set(l, t, LOOK_MS, on_look);
 }
 
