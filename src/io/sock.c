@@ -263,7 +263,8 @@ wr_sock_heartbeat(
 	if (err == 0)
 		err = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)idle_s);
 	if (err == 0)
-		err = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(idle_s / n));
+		err =
+		    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(idle_s / n));
 	if (err == 0)
 		err = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)(misses * n));
 #ifdef TCP_USER_TIMEOUT
