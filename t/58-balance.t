@@ -110,4 +110,50 @@ cmp_ok(Weir::now() - $from, '>=', 0.29, 'but it waited');
 ended('l3', 'weir.queue.wait_up');
 
 $w->stop;
+
+# A reload that is about something else disturbs neither the turn nor those who
+# wait.
+{
+	my @peer = map { Weir::Peer->greeting("$_\n") } qw(a b c);
+	my $conf = sub {
+		my ($i) = @_;
+		my $in_turn = join ', ', map { my $n = (5, 1, 1)[$_];
+			qq({ address = "@{[$peer[$_]->addr]}"; weight = $n; })
+		} 0 .. 2;
+
+		return <<"EOT";
+upstreams = {
+	turn = { servers = ( $in_turn ); };
+	one = { servers = { address = "@{[$echo[0]->addr]}"; max_conns = 1; };
+	    timeouts = { queue = "20s"; }; };
+	other$i = { servers = "127.0.0.1:9"; };
+};
+listeners = {
+	l0 = { listen = "fd:3"; upstream = "turn"; };
+	l1 = { listen = "fd:4"; upstream = "one";
+	    timeouts = { idle = "${\(100 + $i)}s"; }; };
+};
+EOT
+	};
+	my $v = Weir->start(listen => [Weir::listener(), Weir::listener()],
+	    workers => 1, conf => $conf->(0));
+	my $got = '';
+	my $first = $v->connect(1);
+
+	is(Weir::chat($first, "1\n", qr/\n/), "1\n", 'one has the only place');
+	my $second = $v->connect(1);
+	Weir::put($second, "2\n");
+	$v->until('the other to wait', sub {
+		return $v->status->{upstreams}{one}{waiting};
+	});
+	for my $i (1 .. 14) {
+		$got .= Weir::get($v->connect(0), qr/\n/) =~ s/\n//r;
+		is(scalar $v->reload($conf->($i)), '0', "reload $i");
+	}
+	is($got, 'aabacaaaabacaa', 'their turns go on');
+	close $first;
+	is(Weir::get($second, qr/\n/), "2\n", 'and who waited is served');
+	close $second;
+	$v->stop;
+}
 done_testing();
