@@ -529,7 +529,34 @@ crowd(uint32_t server)
 	f.servers[server].max_conns = 1;
 	wr_stats_server(st, 1, server)->active = 1;
 	wr_stats_upstream(st, 1, 0)->waiting = 1;
-	wr_stats_upstream(st, 1, 0)->oldest_ms = wr_loop_now(l);
+	wr_stats_upstream(st, 1, 0)->oldest_ms = wr_loop_now(l) - 1;
+}
+
+static void
+who_comes_does_not_take_the_place_others_wait_for(void)
+{
+	struct wr_session *s, *next;
+
+	begin();
+	f.upstream.n_servers = 1;
+	start();
+	crowd(0);
+	s = client();
+	ok(is_at(s, WR_QUEUE));
+	/* The place is free, but whoever was first has not heard of it yet. */
+	wr_stats_server(st, 1, 0)->active = 0;
+	fake_pass(l, 1);
+	next = client();
+	ok(is_at(next, WR_QUEUE));
+	fake_turn(l);
+	ok(is_at(s, WR_QUEUE) && is_at(next, WR_QUEUE));
+	/* Nor will it: it is not waited for for ever, and then who has waited
+	 * longer is next. */
+	fake_pass(l, 200);
+	ok(is_at(s, WR_CONNECT) && is_at(next, WR_QUEUE));
+	wr_stats_upstream(st, 1, 0)->waiting = 0;
+	*st->slots_high = 1;
+	finish();
 }
 
 static void
@@ -1087,6 +1114,7 @@ main(void)
 	connecting_has_its_time();
 	permanent_errors_are_not_tried_again();
 	our_own_failures_are_no_servers_fault();
+	who_comes_does_not_take_the_place_others_wait_for();
 	who_comes_back_to_a_draining_server_does_not_wait_for_others();
 	own_addresses_take_turns();
 	without_a_port_the_next_own_address_is_tried();
