@@ -131,7 +131,7 @@ listeners = { web = { listen = "127.0.0.1:6001"; upstream = "app"; }; };
 EOT
 	$w->logged(qr/one of upstream app is up/);
 	local $Weir::Load::LIMIT = 60;
-	my $load = Weir::Load->start('127.0.0.1:6001', rate => 150,
+	my $load = Weir::Load->start('127.0.0.1:6001', rate => 100,
 	    keep => 1);
 	$peer->await(accepted => 50);
 	my $from = Time::HiRes::time();

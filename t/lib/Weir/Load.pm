@@ -116,6 +116,7 @@ sub start
 		my $l = bless { to => ref $to ? $to : [$to], rate => 100,
 			idle => 0, busy => 0, %o, n => {}, open => {},
 			rd => '', wr => '', kept => [], serial => 0,
+			swept => 0,
 			ctl => $_[0] }, 'Weir::Load::Loop';
 		$l->run;
 		return { n => $l->{n}, why => $l->{why}, kept => $l->{kept} };
@@ -162,8 +163,8 @@ sub run
 		$l->turn;
 	}
 	# Those that stay were only there to be hurt.
-	$l->turn while grep { $_->{kind} eq 'short' ||
-	    $_->{got} ne $_->{want} } values %{$l->{open}};
+	$l->sweep;
+	$l->turn while $l->{left};
 	$l->{n}{$_->{kind} eq 'idle' ? 'ok idle' : 'ok busy'}++
 	    for values %{$l->{open}};
 }
@@ -240,19 +241,40 @@ sub turn
 {
 	my ($l) = @_;
 	my ($r, $w) = ($l->{rd}, $l->{wr});
-	my $now;
 
 	select $r, $w, undef, 0.005;
 	$l->{ending} = 1 if !$l->{ending} && vec $r, fileno $l->{ctl}, 1;
 	vec($l->{rd}, fileno $l->{ctl}, 1) = 0 if $l->{ending};
-	$now = Weir::now();
+	for my $c ($l->ready($w)) {
+		$l->say($c);
+		vec($r, $c->{fd}, 1) = 0;
+	}
+	$l->hear($_) for $l->ready($r);
+	$l->sweep if Weir::now() >= $l->{swept} + 0.02;
+}
+
+# The connections whose bits are set.
+sub ready
+{
+	my ($l, $bits) = @_;
+	my $s = unpack 'b*', $bits;
+	my ($at, @c) = (-1);
+
+	while (($at = index $s, '1', $at + 1) >= 0) {
+		push @c, $l->{open}{$at} if $l->{open}{$at};
+	}
+	return @c;
+}
+
+# What is due: more to say, and answers that do not come.  How many are left
+# to be waited for.
+sub sweep
+{
+	my ($l) = @_;
+	my $now = $l->{swept} = Weir::now();
+
 	for my $c (values %{$l->{open}}) {
-		if (vec $w, $c->{fd}, 1) {
-			$l->say($c);
-		} elsif (vec $r, $c->{fd}, 1) {
-			$l->hear($c);
-		} elsif ($c->{again} && $c->{again} <= $now &&
-		    !$l->{ending}) {
+		if ($c->{again} && $c->{again} <= $now && !$l->{ending}) {
 			delete $c->{again};
 			$l->say($c);
 		} elsif ($c->{got} ne $c->{want} &&
@@ -260,6 +282,8 @@ sub turn
 			$l->drop($c, 'timeout');
 		}
 	}
+	$l->{left} = grep { $_->{kind} eq 'short' ||
+	    $_->{got} ne $_->{want} } values %{$l->{open}};
 }
 
 1;
