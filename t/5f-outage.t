@@ -121,16 +121,18 @@ access_log = "off";
 upstreams = { app = { servers = { name = "one"; address = "$peer->{addr}";
 	    max_conns = 1; };
 	queue_max = 100000;
-	timeouts = { queue = "60s"; wait_up = "60s"; };
+	timeouts = { queue = "100s"; wait_up = "100s"; };
 	retry = { tries = 100; backoff = "20ms"; max_backoff = "50ms";
-	    deadline = "60s"; budget_min = 1000; };
+	    deadline = "100s"; budget_min = 1000; };
 	health = { type = "script"; interval = "${interval}s";
 	    fast = "100ms"; fall = 3; rise = 2;
 	    steps = ( { send = "PING\\r\\n"; expect = "^PING"; } ); }; }; };
 listeners = { web = { listen = "127.0.0.1:6001"; upstream = "app"; }; };
 EOT
 	$w->logged(qr/one of upstream app is up/);
-	local $Weir::Load::LIMIT = 60;
+	# One after the other, which takes a while on a busy machine.
+	local $Weir::Load::LIMIT = 100;
+	local $Weir::PATIENCE = 90;
 	my $load = Weir::Load->start('127.0.0.1:6001', rate => 100,
 	    keep => 1);
 	$peer->await(accepted => 50);
