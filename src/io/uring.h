@@ -29,10 +29,8 @@ struct wr_uring {
 /* The low bits of user data: who answers. */
 #define WR_TAG_OP     0u /* the operation at this address */
 #define WR_TAG_CANCEL 1u
-#define WR_TAG_AHEAD                                                           \
-	2u /* the standing receive of the socket with this `in`                \
-	    */
-#define WR_TAG_MASK 7u
+#define WR_TAG_AHEAD  2u /* the standing receive of this `in` */
+#define WR_TAG_MASK   7u
 
 /* k->ready: bits for the next receive, and a count. */
 #define WR_NEXT_TRY   1u    /* bytes are likely to be there */

@@ -31,7 +31,7 @@ static wr_msg_fn on_msg;
 static wr_done_fn on_wake, on_master_gone;
 static wr_timer_fn on_beat;
 
-/* The one of this process; wr_gen_on_gone() has no better idea. */
+/* Before there is a channel, and after, there is nobody to tell. */
 static void
 tell(struct wr_frame *f, struct wr_msg m)
 {

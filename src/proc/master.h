@@ -73,10 +73,10 @@ struct wr_master {
 	struct wr_list limbo; /* not yet forked, or reaped and not yet freed */
 	struct wr_child *by_slot[WR_FLEET_SLOTS];
 	struct wr_reload reload;
-	struct wr_timer due;  /* of the machine */
-	struct wr_timer tick; /* of the listeners */
-	struct wr_timer strays;
-	bool feeding; /* actions are being carried out */
+	struct wr_timer due;    /* of the machine */
+	struct wr_timer tick;   /* of the listeners */
+	struct wr_timer strays; /* slots of another master's children */
+	bool feeding;           /* actions are being carried out */
 	struct wr_listens *listens;
 	struct wr_upgrade *upgrade;
 	struct wr_watch *watch;

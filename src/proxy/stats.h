@@ -150,7 +150,6 @@ struct wr_server_state {
 	uint32_t failed_ms[WR_FAILURES];
 };
 
-/* State of an upstream that all share. */
 /*
  * First tries and retries of the last seconds, all workers together: a ring
  * of seconds, each with the number of the second that it counts.
@@ -161,6 +160,7 @@ struct wr_budget {
 	uint64_t first[WR_BUDGET_S], again[WR_BUDGET_S];
 };
 
+/* State of an upstream that all share. */
 struct wr_upstream_state {
 	struct wr_budget budget; /* of retries */
 	uint64_t budget_spent;   /* retries that were refused by it */
