@@ -464,6 +464,7 @@ measure(struct wr_loop *l)
 {
 	uint64_t spent_us = clock_us() - l->now_us;
 
+	l->spent_us = spent_us;
 	if (spent_us > l->stats->turn_max_us)
 		l->stats->turn_max_us = spent_us;
 	if (l->warn_ms != 0 && spent_us > (uint64_t)l->warn_ms * 1000)

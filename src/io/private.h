@@ -122,6 +122,7 @@ struct wr_loop {
 	struct wr_accepted *accepted; /* ring of accepted_size, a power of 2 */
 	uint32_t accepted_size, accepted_head, accepted_tail;
 	uint64_t now_us, now_ms;
+	uint64_t spent_us; /* on the last turn: it ended so long after now_us */
 	uint64_t pressed_us;          /* since when blocks are missing, or 0 */
 	unsigned press_n;             /* calls when that is for too long */
 	struct sockaddr_storage peer; /* of the last accept */

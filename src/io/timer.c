@@ -116,7 +116,7 @@ first_of(const struct wr_list *slot, uint64_t begin_ms)
 int64_t
 wr_wheel_wait(struct wr_loop *l)
 {
-	uint64_t due_ms;
+	uint64_t due_ms, now_us;
 	unsigned slot;
 	int level;
 
@@ -124,9 +124,9 @@ wr_wheel_wait(struct wr_loop *l)
 		return -1;
 	if (level > 0)
 		due_ms = first_of(&l->wheel.slot[level][slot], due_ms);
-	if (due_ms * 1000 <= l->now_us)
-		return 0;
-	return (int64_t)(due_ms * 1000 - l->now_us);
+	/* The clock was read before the turn. */
+	now_us = l->now_us + l->spent_us;
+	return due_ms * 1000 <= now_us ? 0 : (int64_t)(due_ms * 1000 - now_us);
 }
 
 static void

@@ -95,6 +95,22 @@ late_turns_miss_nothing(void)
 	free(l);
 }
 
+static void
+what_a_turn_has_taken_is_not_waited_for(void)
+{
+	struct wr_loop *l = wheel(1000);
+	struct wr_timer t = { 0 };
+
+	wr_timer_set(l, &t, 50, on_ring);
+	is_int(wr_wheel_wait(l), 50000);
+	l->spent_us = 40000;
+	is_int(wr_wheel_wait(l), 10000);
+	l->spent_us = 60000;
+	is_int(wr_wheel_wait(l), 0);
+	wr_timer_stop(l, &t);
+	free(l);
+}
+
 static unsigned order[64], n_order;
 static struct wr_timer same[64];
 
@@ -243,6 +259,7 @@ main(void)
 {
 	one_timer_at_any_distance();
 	late_turns_miss_nothing();
+	what_a_turn_has_taken_is_not_waited_for();
 	first_set_is_first_told();
 	set_again_moves();
 	callbacks_may_stop_and_set();
