@@ -181,36 +181,35 @@ cpus(void)
 	return n > WR_WORKERS_LIMIT ? WR_WORKERS_LIMIT : (uint32_t)n;
 }
 
+/* 1 to `max`, or "auto". */
 static void
-parse_workers(struct wr_check *c, const struct wr_key *key,
-    const struct wr_node *n, void *field)
+number_or(uint32_t automatic, int64_t max, struct wr_check *c,
+    const struct wr_key *key, const struct wr_node *n, uint32_t *field)
 {
 	struct wr_key number = *key;
 
 	if (is(n, "auto")) {
-		*(uint32_t *)field = cpus();
+		*field = automatic;
 		return;
 	}
 	number.type = WR_INT;
 	number.min = 1;
-	number.max = WR_WORKERS_LIMIT;
+	number.max = max;
 	wr_check_value(c, &number, n, field);
+}
+
+static void
+parse_workers(struct wr_check *c, const struct wr_key *key,
+    const struct wr_node *n, void *field)
+{
+	number_or(cpus(), WR_WORKERS_LIMIT, c, key, n, field);
 }
 
 static void
 parse_connections(struct wr_check *c, const struct wr_key *key,
     const struct wr_node *n, void *field)
 {
-	struct wr_key number = *key;
-
-	if (is(n, "auto")) {
-		*(uint32_t *)field = WR_OFF;
-		return;
-	}
-	number.type = WR_INT;
-	number.min = 1;
-	number.max = 10 * 1000 * 1000;
-	wr_check_value(c, &number, n, field);
+	number_or(WR_OFF, 10 * 1000 * 1000, c, key, n, field);
 }
 
 static void
