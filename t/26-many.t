@@ -162,7 +162,7 @@ for my $turn (1 .. 3) {
 	} 0 .. $DOORS - 1;
 	kill CONT => $one;
 	$_->answer for @storm;
-	$server->await(open => $ROOM);
+	$server->await(accepted => $ROOM * $turn);
 	# Whoever is over it would be there some turns later.
 	my $turns = sub { $doors->status->{processes}[0]{loop}{turns} };
 	my $begin = $turns->();

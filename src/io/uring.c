@@ -45,6 +45,10 @@ static const struct {
 #define POLLED 0x20u
 #define BULK   0x40u
 
+/* op->flags of an accept: not by the kernel, but when we are told that there
+ * is somebody. */
+#define BY_HAND (WR_OPF_SHARED | WR_OPF_FEW)
+
 /* -- Requests ------------------------------------------------------------ */
 
 static void reap(struct wr_loop *l, struct wr_uring *u);
@@ -127,14 +131,13 @@ arm_accept(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	struct wr_uring *u = l->priv;
 
-	if (op->flags & WR_OPF_SHARED) {
+	if (op->flags & BY_HAND) {
 		wr_uring_poll(l, k, op, POLLIN);
 		return;
 	}
 	struct io_uring_sqe *sqe = wr_uring_sqe(l);
 	io_uring_prep_accept(sqe, k->fd, NULL, NULL, SOCK_CLOEXEC);
-	if (!(op->flags & WR_OPF_FEW))
-		sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
+	sqe->ioprio |= IORING_ACCEPT_MULTISHOT;
 	wr_uring_start(u, sqe, op);
 }
 
@@ -174,9 +177,9 @@ uring_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	switch (op->kind) {
 	case WR_OP_ACCEPT:
-		/* Several processes wait for one connection: all but one find
-		 * nothing.  Never undone, as they share the flag too. */
-		if (op->flags & WR_OPF_SHARED) {
+		/* Several processes may wait for one connection: all but one
+		 * find nothing.  Never undone, as they share the flag too. */
+		if (op->flags & BY_HAND) {
 			int err = wr_sock_nonblock(k->fd, true);
 			if (err < 0)
 				return err;
@@ -319,16 +322,13 @@ accept_done(
 {
 	bool cancelled = (op->flags & WR_OPF_CANCEL) != 0;
 
-	if ((op->flags & WR_OPF_SHARED) && res >= 0)
-		res = cancelled ? -ECANCELED : accept_one(l, k);
-	if (res >= 0)
+	if (res >= 0 && !(op->flags & BY_HAND))
 		wr_loop_post_fd(l, op, res);
 	if (more)
 		return;
 	if (cancelled)
 		wr_loop_post(l, op, -ECANCELED);
-	else if (res >= 0 && op->flags & (WR_OPF_FEW | WR_OPF_SHARED))
-		/* No other one before this one was looked at. */
+	else if (res >= 0 && op->flags & BY_HAND)
 		wr_loop_ready(l, op);
 	else if (res >= 0 || accept_goes_on(res))
 		arm_accept(l, k, op);
@@ -448,15 +448,28 @@ uring_turn(struct wr_loop *l, int64_t wait_us)
 	count_threads(l, u);
 }
 
-/* A receive that was stalled, or an accept that goes on. */
+/* One listener after the other, so that a callback that says it was the last
+ * one is heard before the next client is let in. */
 static bool
-uring_run(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
-    wr_unused struct wr_done *d)
+run_accept(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	d->res = accept_one(l, k);
+	if (d->res < 0 && !accept_goes_on(d->res))
+		return true;
+	arm_accept(l, k, op);
+	d->flags = WR_MORE;
+	return d->res >= 0;
+}
+
+/* A receive that was stalled, or somebody to accept. */
+static bool
+uring_run(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
 {
 	if (op->kind == WR_OP_ACCEPT)
-		arm_accept(l, k, op);
-	else
-		wr_uring_recv(l, k, op, true);
+		return run_accept(l, k, op, d);
+	wr_uring_recv(l, k, op, true);
 	return false;
 }
 
