@@ -9,6 +9,7 @@ use lib 't/lib';
 use Test::More;
 use Weir;
 
+Weir::not_under_valgrind('it measures memory');
 plan(skip_all => 'no /proc/self/smaps') unless -e '/proc/self/smaps';
 
 # 10,000 servers are a few megabytes.
