@@ -106,9 +106,9 @@ sub harvest
 
 # ---- Load ------------------------------------------------------------------
 
-# rate: new connections a second; idle: connections that say nothing after
-# the first line; busy: connections that say a line every 100 ms.  $to may be
-# a list of addresses, which get them in turn.
+# rate: new connections a second; idle: connections that say nothing between
+# the first line and the end; busy: connections that say a line every 100 ms.
+# $to may be a list of addresses, which get them in turn.
 sub start
 {
 	my ($class, $to, %o) = @_;
@@ -162,7 +162,9 @@ sub run
 		}
 		$l->turn;
 	}
-	# Those that stay were only there to be hurt.
+	# Those that stay were only there to be hurt; who says nothing may have
+	# been forgotten without a word.
+	$l->say($_) for grep { $_->{kind} eq 'idle' } values %{$l->{open}};
 	$l->sweep;
 	$l->turn while $l->{left};
 	$l->{n}{$_->{kind} eq 'idle' ? 'ok idle' : 'ok busy'}++
