@@ -4,10 +4,9 @@
  *
  *	heartbeat = { interval = "30s"; misses = 2; };
  *
- * A silent peer is probed every `interval` (TCP keep-alive), more often when it
- * does not answer, and given up when it did not `misses` intervals long or
- * nothing was acknowledged for as long, that is after interval * (misses + 1).
- * How, is in proxy/beat.h.
+ * A silent peer is probed every `interval` or sooner (TCP keep-alive), and more
+ * often when it does not answer.  It is given up when it did not, or nothing
+ * was acknowledged, for interval * (misses + 1).  How, is in proxy/beat.h.
  */
 #include <errno.h>
 
@@ -50,8 +49,8 @@ on_listen(const struct wr_listener_conf *c, int fd, const void *conf)
 
 	if (interval_s == 0)
 		return;
-	err = wr_sock_heartbeat(
-	    fd, interval_s, h->misses, wr_beat_limit_ms(interval_s, h->misses));
+	err = wr_sock_heartbeat(fd, interval_s, h->misses, 0,
+	    wr_beat_limit_ms(interval_s, h->misses));
 	/* A unix socket's peer cannot be gone without a word. */
 	if (err < 0 && err != -EOPNOTSUPP) {
 		errno = -err;

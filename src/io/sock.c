@@ -240,33 +240,31 @@ wr_sock_is_listener(int fd)
 #define TCP_KEEPIDLE TCP_KEEPALIVE
 #endif
 
-/* Who does not answer is asked so much more often, if that comes out even and
- * the kernel counts so far. */
+/* How often in an interval is asked who does not answer: not so often that it
+ * does not come out even by much, or the kernel cannot count. */
 static unsigned
 haste(unsigned idle_s, unsigned misses)
 {
-	static const unsigned tries[] = { 3, 2 };
+	unsigned n = idle_s / 10 < 3 ? idle_s / 10 : 3;
 
-	for (size_t i = 0; i < WR_COUNT(tries); i++)
-		if (idle_s % tries[i] == 0 && misses * tries[i] <= 127)
-			return tries[i];
-	return 1;
+	return n > 0 && misses * n <= 127 ? n : 1;
 }
 
 int
-wr_sock_heartbeat(
-    int fd, unsigned idle_s, unsigned misses, unsigned user_timeout_ms)
+wr_sock_heartbeat(int fd, unsigned idle_s, unsigned misses, unsigned early_s,
+    unsigned user_timeout_ms)
 {
-	unsigned n = haste(idle_s, misses);
+	unsigned n = misses * haste(idle_s, misses);
+	unsigned every_s = (idle_s * misses + early_s + n - 1) / n;
 	int err = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 
 	if (err == 0)
-		err = set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)idle_s);
+		err = set_int(
+		    fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(idle_s - early_s));
 	if (err == 0)
-		err =
-		    set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(idle_s / n));
+		err = set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)every_s);
 	if (err == 0)
-		err = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)(misses * n));
+		err = set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)n);
 #ifdef TCP_USER_TIMEOUT
 	if (err == 0 && user_timeout_ms != 0)
 		err = set_int(

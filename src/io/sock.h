@@ -37,13 +37,12 @@ wr_must_check int wr_sock_accept_new(int fd);
 /* Connections waiting to be accepted, or -errno. */
 int wr_sock_queued(int fd);
 
-/* Keep-alive after idle_s; who does not answer is given up `misses` times
- * idle_s later, and asked more often until then, since all of a crowd that came
- * together are asked together, and the kernel may drop some of that.  And the
- * time after which unacknowledged data ends the connection, 0 to leave it
+/* Keep-alive after idle_s, or early_s before; who does not answer is asked
+ * more often then, and given up when `misses` times idle_s are over, too.  And
+ * the time after which unacknowledged data ends the connection, 0 to leave it
  * alone. */
-wr_must_check int wr_sock_heartbeat(
-    int fd, unsigned idle_s, unsigned misses, unsigned user_timeout_ms);
+wr_must_check int wr_sock_heartbeat(int fd, unsigned idle_s, unsigned misses,
+    unsigned early_s, unsigned user_timeout_ms);
 /* Only the latter; 0 is the system's. */
 wr_must_check int wr_sock_user_timeout(int fd, unsigned ms);
 /* The peer has reset the connection, or both directions have ended. */

@@ -13,6 +13,8 @@
 #define SETTLED_MS 1000
 /* Those that settle within so much do so in one turn. */
 #define TOGETHER_MS 64u
+/* Shorter intervals are not spread: they would not come out even. */
+#define SPREAD_S 10u
 /* How often a session is looked at while bytes move. */
 #define TICK_S 10u
 _Static_assert(TICK_S * 1000 <= UINT16_MAX, "tick_ms");
@@ -30,18 +32,31 @@ wr_beat_start(struct wr_session *s)
 	uint32_t over = wr_proxy_now(s->px) % TOGETHER_MS;
 
 	s->relay.tick_ms = (uint16_t)(SETTLED_MS + TOGETHER_MS - over);
-	/* Accepted sockets have theirs from the listener. */
-	s->beat[WR_CLIENT].state = CALM;
+	/* Accepted sockets have theirs from the listener, for the time being.
+	 */
+	s->beat[WR_CLIENT].state = NOT_SET;
 	s->beat[WR_SERVER].state = NOT_SET;
+}
+
+/*
+ * Thousands that came together would be probed together, and the kernel drops
+ * what does not fit its queue, of the same ones each time.
+ */
+static uint32_t
+early_s(struct wr_session *s, uint32_t interval_s)
+{
+	return interval_s < SPREAD_S
+		   ? 0
+		   : wr_random_below(&s->px->random, interval_s / 2 + 1);
 }
 
 static void
 set(struct wr_session *s, enum wr_side side)
 {
 	struct wr_beat *b = &s->beat[side];
-	int err =
-	    wr_sock_heartbeat(wr_session_conn(s, side)->sock.fd, b->interval_s,
-		b->misses, wr_beat_limit_ms(b->interval_s, b->misses));
+	int err = wr_sock_heartbeat(wr_session_conn(s, side)->sock.fd,
+	    b->interval_s, b->misses, early_s(s, b->interval_s),
+	    wr_beat_limit_ms(b->interval_s, b->misses));
 
 	b->state = CALM;
 	if (err == 0)

@@ -663,9 +663,11 @@ wr_sock_source(int fd, const struct wr_addr *a)
 }
 
 int
-wr_sock_heartbeat(
-    int fd, unsigned idle_s, unsigned misses, unsigned user_timeout_ms)
+wr_sock_heartbeat(int fd, unsigned idle_s, unsigned misses, unsigned early_s,
+    unsigned user_timeout_ms)
 {
+	if (early_s > idle_s / 2)
+		abort();
 	heartbeat =
 	    (struct fake_heartbeat){ fd, idle_s, misses, user_timeout_ms };
 	return 0;

@@ -57,23 +57,52 @@ streams(void)
 	ok(!wr_sock_is_listener(fd));
 	is_int(wr_sock_nonblock(fd, false), 0);
 	ok(!(fcntl(fd, F_GETFL) & O_NONBLOCK));
-	is_int(wr_sock_heartbeat(fd, 30, 2, 5000), 0);
+	is_int(wr_sock_heartbeat(fd, 30, 2, 0, 5000), 0);
 	ok(option(fd, SOL_SOCKET, SO_KEEPALIVE) != 0);
 	is_int(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
 	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
 	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
 	is_int(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 5000);
-	is_int(wr_sock_heartbeat(fd, 40, 3, 0), 0); /* left alone */
-	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 20);
-	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 6);
-	is_int(wr_sock_heartbeat(fd, 7, 2, 0), 0);
-	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 7);
-	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 2);
-	/* No more than the kernel counts. */
-	is_int(wr_sock_heartbeat(fd, 30, 100, 0), 0);
-	is_int(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 30);
-	is_int(option(fd, IPPROTO_TCP, TCP_KEEPCNT), 100);
-	is_int(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 5000);
+	(void)close(fd);
+}
+
+/* Whenever it begins, its end is the same, or later by less than a tenth. */
+static void
+a_heartbeat_ends_when_it_should(void)
+{
+	static const unsigned cases[][2] = { { 1, 1 }, { 1, 2 }, { 7, 2 },
+		{ 10, 2 }, { 29, 3 }, { 30, 1 }, { 30, 2 }, { 30, 100 },
+		{ 300, 5 } };
+	int fd = wr_sock_stream(AF_INET);
+
+	for (size_t i = 0; i < WR_COUNT(cases); i++) {
+		int idle = (int)cases[i][0], misses = (int)cases[i][1];
+		int limit = idle * (misses + 1), bad = 0;
+
+		for (int early = 0; early <= (idle < 10 ? 0 : idle / 2);
+		     early++) {
+			int end;
+
+			if (wr_sock_heartbeat(fd, (unsigned)idle,
+				(unsigned)misses, (unsigned)early, 0) != 0)
+				bad++;
+			end = option(fd, IPPROTO_TCP, TCP_KEEPIDLE) +
+			      option(fd, IPPROTO_TCP, TCP_KEEPINTVL) *
+				  option(fd, IPPROTO_TCP, TCP_KEEPCNT);
+			bad += option(fd, IPPROTO_TCP, TCP_KEEPIDLE) !=
+			       idle - early;
+			bad += end < limit || end > limit + limit / 10;
+		}
+		is_int(bad, 0);
+	}
+	(void)close(fd);
+}
+
+static void
+other_options_are_set(void)
+{
+	int fd = wr_sock_stream(AF_INET);
+
 	wr_sock_unsent(fd, 131072);
 	is_int(option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT), 131072);
 	(void)close(fd);
@@ -350,6 +379,8 @@ main(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
 	streams();
+	a_heartbeat_ends_when_it_should();
+	other_options_are_set();
 	listeners();
 	siblings();
 	both_families_on_one_port();
