@@ -143,14 +143,15 @@ wr_sticky_get(const struct wr_sticky_table *t, uint64_t key)
 	return id_of(word);
 }
 
-/* Another process is about to put what is most probably this key: its word, or
- * 0. */
+/* Another process is about to put what is most probably this key into one of
+ * the first `n`: its word, or 0. */
 static uint64_t
 claim_of(const struct wr_sticky_table *t, const struct wr_sticky_bucket *b,
-    uint64_t key)
+    uint32_t n, uint64_t key)
 {
-	for (uint32_t i = 0; i < WR_STICKY_WAYS; i++) {
-		uint64_t word = wr_load(&b->v[i].word);
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t word =
+		    __atomic_load_n(&b->v[i].word, __ATOMIC_SEQ_CST);
 
 		if (is_claim(word) && word >> TAG_AT == tag_of(key) &&
 		    age_s(word, t->now_s) < DEAD_S)
@@ -182,14 +183,17 @@ spare(
 	return best;
 }
 
-/* Two processes may both have given the key a place: the first one counts. */
+/* Two processes may both have given the key a place: the first one counts, and
+ * it counts as soon as it is claimed.  Claims become words, so they are looked
+ * at before them. */
 static uint32_t
-only_one(struct wr_sticky_bucket *b, struct wr_sticky_place *p, uint64_t key,
-    uint64_t word)
+only_one(const struct wr_sticky_table *t, struct wr_sticky_bucket *b,
+    struct wr_sticky_place *p, uint64_t key, uint64_t word)
 {
-	uint64_t other;
+	uint32_t n = (uint32_t)(p - b->v);
+	uint64_t other = claim_of(t, b, n, key);
 
-	if (find(b, (uint32_t)(p - b->v), key, &other) == NULL)
+	if (other == 0 && find(b, n, key, &other) == NULL)
 		return id_of(word);
 	(void)swap(&p->word, word, 0);
 	return id_of(other);
@@ -209,7 +213,7 @@ settle(const struct wr_sticky_table *t, struct wr_sticky_bucket *b,
 	wr_store(&p->key, key);
 	if (!swap(&p->word, new | CLAIM, new))
 		return false;
-	*id = only_one(b, p, key, new);
+	*id = only_one(t, b, p, key, new);
 	return true;
 }
 
@@ -225,7 +229,7 @@ wr_sticky_put(const struct wr_sticky_table *t, uint64_t key, uint32_t was,
 		struct wr_sticky_place *p = find(b, WR_STICKY_WAYS, key, &old);
 
 		if (p == NULL) {
-			old = claim_of(t, b, key);
+			old = claim_of(t, b, WR_STICKY_WAYS, key);
 			if (old != 0)
 				return id_of(old);
 			if (settle(t, b, key, &id, evicted))
