@@ -44,7 +44,11 @@ is_deeply([$w->workers], \@workers, 'by the same workers');
 # Without a master it is the worker's, even if it has not noticed yet.
 close $_ for @held;
 my @all = (@workers, $w->pids('control'));
-kill 'KILL', $w->master;
+my $master = $w->master;
+kill 'KILL', $master;
+# It is gone when it is a zombie.
+Weir::until_true('the master to die', sub {
+	Weir::slurp("/proc/$master/stat") =~ /\) Z/ });
 kill 'QUIT', @all;
 Weir::until_true('all to end', sub { return !grep { kill 0, $_ } @all });
 pass('those whose master is gone take it');

@@ -499,6 +499,7 @@ static void
 inherit(struct wr_master *m)
 {
 	m->elder = false;
+	wr_shm_lead(m->shm);
 	if (m->pid_fd >= 0 && wr_pidfile_write(m->pid_fd, m->pid) < 0)
 		wr_warn("%s", m->pid_path);
 	if (m->manifest.ask_fd >= 0 &&

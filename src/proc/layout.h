@@ -17,6 +17,7 @@ struct wr_shm_head {
 	uint64_t bytes;
 	uint64_t start_ms; /* wall clock, of the first master */
 	uint32_t binaries; /* that have used the region */
+	uint32_t leader;   /* of them: whose master has everything */
 	uint32_t slots_high;
 	uint32_t high[WR_CELL_KINDS];
 	/* Size and count of each part: what must not have changed. */

@@ -20,7 +20,7 @@
 #include "proxy/sticky.h"
 
 #define MAGIC  0x77656972u /* "weir" */
-#define LAYOUT 1           /* changes when the meaning of a field does */
+#define LAYOUT 2           /* changes when the meaning of a field does */
 
 enum { /* parts of the region, in their order */
 	HEAD,
@@ -178,7 +178,7 @@ write_head(struct wr_shm_head *h, size_t bytes)
 	h->bytes = bytes;
 	h->start_ms =
 	    (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-	h->binaries = 1;
+	h->binaries = h->leader = 1;
 	for (size_t i = 0; i < PARTS; i++) {
 		h->parts[i][0] = parts[i][0];
 		h->parts[i][1] = parts[i][1];
@@ -296,6 +296,18 @@ uint32_t
 wr_shm_binary(const struct wr_shm *m)
 {
 	return wr_load(&m->head->binaries);
+}
+
+void
+wr_shm_lead(struct wr_shm *m)
+{
+	wr_store(&m->head->leader, wr_shm_binary(m));
+}
+
+bool
+wr_slot_superseded(const struct wr_shm *m, uint32_t slot)
+{
+	return m->stats->slots[slot].binary < wr_load(&m->head->leader);
 }
 
 /* Claimed by exchange: the masters of two binaries may both be forking. */

@@ -14,6 +14,7 @@
 #ifndef WR_SHM_H
 #define WR_SHM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -49,6 +50,10 @@ struct wr_shm *wr_shm_attach(int fd, const int *wake);
  * binaries have used it, this one included. */
 uint64_t wr_shm_start_ms(const struct wr_shm *m);
 uint32_t wr_shm_binary(const struct wr_shm *m);
+/* The master of the newest binary has everything from now on. */
+void wr_shm_lead(struct wr_shm *m);
+/* That of a newer binary than this process's has. */
+bool wr_slot_superseded(const struct wr_shm *m, uint32_t slot);
 
 /* A slot for a process that is about to be forked; it is cleared, its pid is
  * that of the master until wr_slot_born().  -ENOSPC. */

@@ -392,11 +392,20 @@ a_new_binary_finds_the_names(struct wr_cells *t)
 	/* Kept until exit, as a process does; nothing frees them. */
 	static struct wr_shm *other;
 	static struct wr_cells *names;
+	int slot;
 
 	other = wr_shm_attach(m->fd, m->wake);
 	ok(other != NULL);
 	ok(other->head != m->head);
 	is_int(wr_shm_binary(other), 2);
+	slot = wr_slot_take(m, WR_ROLE_WORKER, 0);
+	m->stats->slots[slot].binary = 1;
+	ok(!wr_slot_superseded(m, (uint32_t)slot));
+	wr_shm_lead(other);
+	ok(wr_slot_superseded(m, (uint32_t)slot));
+	m->stats->slots[slot].binary = 2;
+	ok(!wr_slot_superseded(m, (uint32_t)slot));
+	wr_slot_drop(m, (uint32_t)slot);
 	is_int(wr_shm_start_ms(other), wr_shm_start_ms(m));
 	names = wr_cells_new(other);
 	ok(names != NULL);
