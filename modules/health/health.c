@@ -330,12 +330,21 @@ watch_new(const struct wr_upstream_conf *u, const struct wr_health_conf *c)
 	return w;
 }
 
-static void
-follow_all(const struct wr_upstream_conf *u, uint32_t spread_ms)
+/* How the group is checked, or NULL. */
+static const struct wr_health_conf *
+checks_of(const struct wr_upstream_conf *u)
 {
 	const struct wr_health_conf *c =
 	    u->mod != NULL ? u->mod[self.index] : NULL;
-	struct watch *w = c != NULL && c->on ? watch_new(u, c) : NULL;
+
+	return c != NULL && c->on ? c : NULL;
+}
+
+static void
+follow_all(const struct wr_upstream_conf *u, uint32_t spread_ms)
+{
+	const struct wr_health_conf *c = checks_of(u);
+	struct watch *w = c != NULL ? watch_new(u, c) : NULL;
 	const struct wr_joined *j = &self.ct->roster.joined;
 	const struct wr_server_conf *sv = wr_servers_first(j, u);
 
@@ -401,7 +410,8 @@ spread(const struct wr_conf *c)
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < c->n_upstreams; i++)
-		n += c->upstreams[i]->n_servers;
+		if (checks_of(c->upstreams[i]) != NULL)
+			n += c->upstreams[i]->n_servers;
 	return n * SPREAD_MS < SPREAD_MAX_MS ? n * SPREAD_MS : SPREAD_MAX_MS;
 }
 
