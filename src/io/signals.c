@@ -72,14 +72,14 @@ on_readable(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 }
 
 static void
-restore(void)
+set_all(void (*to)(int))
 {
 	for (int signo = 1; signo < NSIG; signo++) {
 		if (sigismember(&all.set, signo) == 1)
-			(void)catch (signo, SIG_DFL);
+			(void)catch (signo, to);
 		atomic_store(&pending[signo], false);
 	}
-	(void)catch (SIGPIPE, SIG_DFL);
+	(void)catch (SIGPIPE, to);
 	sigemptyset(&all.set);
 	all.on = false;
 }
@@ -121,7 +121,7 @@ wr_signals_stop(struct wr_loop *l)
 {
 	if (!all.on)
 		return;
-	restore();
+	set_all(SIG_IGN);
 	wr_close(l, &all.sock, NULL);
 	(void)close(all.write_fd);
 	all.write_fd = -1;
@@ -132,7 +132,7 @@ wr_signals_abandon(void)
 {
 	if (!all.on)
 		return;
-	restore();
+	set_all(SIG_DFL);
 	(void)close(all.sock.fd);
 	(void)close(all.write_fd);
 	all.sock.fd = all.write_fd = -1;

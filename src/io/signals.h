@@ -16,7 +16,8 @@ typedef void wr_signal_fn(struct wr_loop *l, int signo, void *arg);
 /* `signos` ends with 0.  One set per process.  -errno. */
 wr_must_check int wr_signals_start(
     struct wr_loop *l, const int *signos, wr_signal_fn *fn, void *arg);
-/* Back to default handling. */
+/* The process is about to exit: what comes now is ignored, or a second signal
+ * would decide how it ends. */
 void wr_signals_stop(struct wr_loop *l);
 /* In a forked child, before its own loop exists: forget the parent's pipe and
  * restore default handling of all signals. */

@@ -116,7 +116,10 @@ main(void)
 	is_int(told[SIGHUP], 4);
 	is_int(told[SIGUSR2], 0);
 	wr_signals_stop(l);
-	ok(is_default(SIGHUP) && is_default(SIGUSR1));
+	/* It does not matter any more, and kills nobody. */
+	(void)raise(SIGHUP);
+	(void)raise(SIGUSR1);
+	is_int(told[SIGHUP], 4);
 	for (int i = 0; i < 10; i++)
 		wr_loop_turn(l, 0);
 	is_int(wr_loop_stats(l)->socks, 0);
