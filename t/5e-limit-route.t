@@ -60,13 +60,20 @@ sub from
 	    die "from $client: $@";
 }
 
-# n clients: those that were let in.
+# n clients, one after the other: two that come to two workers at the same
+# moment may both find that there is room for one.  Those that were let in.
 sub enter
 {
 	my ($client, $n) = @_;
-	my @all = map { from($client) } 1 .. $n;
 
-	return grep { (Weir::get($_, 6) // '') eq "hello\n" } @all;
+	my @in;
+
+	for (1 .. $n) {
+		my $s = from($client);
+
+		push @in, $s if (Weir::get($s, 6) // '') eq "hello\n";
+	}
+	return @in;
 }
 
 sub count { return $w->status->{listeners}{l}{$_[0]} }
@@ -104,7 +111,9 @@ lets('127.0.7.2', 3, 1, 'counts for all within it');
 lets('127.0.8.1', 5, 3, 'who may come is counted');
 lets('127.0.8.2', 2, 0, 'who may not is turned away');
 is(Weir::get(from('127.0.10.1')), '', 'and gets no answer of the route');
+my $before = count('active');
 my $c = from('127.0.9.1');
+$w->until('it to be in', sub { count('active') > $before });
 syswrite $c, 'x';
 is(Weir::get(my $d = from('127.0.9.1')), "too many\n",
     'a reply instead of an answer');

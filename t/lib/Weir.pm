@@ -371,6 +371,9 @@ sub become
 	my $env = { NOTIFY_SOCKET => "$self->{dir}/notify",
 		%{$self->{env} // {}} };
 	$ENV{$_} = $env->{$_} for keys %$env;
+	# A tracer may have one process, and leaks are sought by tracing.
+	$ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (),
+	    'detect_leaks=0' if ($self->{wrap} // [''])->[0] eq 'strace';
 	$ENV{LISTEN_PID} = $$ if $ENV{LISTEN_FDS};
 	my @cmd = ($PROGRAM, '-c', $self->{conf}, '-p', $self->{dir},
 	    @{$self->{args} // []});
