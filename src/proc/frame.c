@@ -376,32 +376,25 @@ on_turn(struct wr_loop *l, struct wr_hook *h)
 	}
 }
 
-/* Whose master is gone, and can tell it no more, ends when there is a newer
- * binary to serve. */
-static bool
-make_room(struct wr_frame *f)
-{
-	if (!wr_slot_superseded(f->birth->shm, f->birth->slot))
-		return false;
-	drain(f);
-	return true;
-}
-
+/* The master is gone, as every beat finds again: an older binary ends as soon
+ * as a newer one has everything. */
 static void
 orphaned(struct wr_frame *f)
 {
-	if (f->orphan)
-		return;
+	bool known = f->orphan;
+
 	f->orphan = true;
 	if (!f->chan.closed)
 		wr_chan_close(&f->chan, NULL);
-	if (!f->confirmed) {
+	if (wr_slot_superseded(f->birth->shm, f->birth->slot)) {
+		drain(f);
+	} else if (!known && f->confirmed) {
+		wr_warnx("the master is gone; serving on, send QUIT or TERM "
+			 "to end this process");
+	} else if (!known) {
 		wr_warnx("the new master is gone before it was confirmed; "
 			 "ending");
 		drain(f);
-	} else if (!make_room(f)) {
-		wr_warnx("the master is gone; serving on, send QUIT or TERM "
-			 "to end this process");
 	}
 }
 
@@ -430,8 +423,6 @@ on_beat(struct wr_loop *l, struct wr_timer *t)
 
 	if (getppid() != f->birth->master)
 		orphaned(f);
-	if (f->orphan)
-		(void)make_room(f);
 	f->beat_more_ms = beat_more_ms(f);
 	wr_timer_set(l, t, f->run->conf->watchdog.interval_ms + f->beat_more_ms,
 	    on_beat);
