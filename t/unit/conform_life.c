@@ -441,6 +441,14 @@ chat(struct wr_loop *l, struct end *e, int peer)
 }
 
 static void
+begin_chat(struct wr_loop *l, struct end *e, int fds[2])
+{
+	tcp_pair(fds);
+	end_init(l, e, fds[0]);
+	chat(l, e, fds[1]);
+}
+
+static void
 write_on(int peer, uint64_t at, size_t n)
 {
 	static uint8_t mem[32768];
@@ -458,9 +466,7 @@ nothing_is_lost_ahead(void)
 	struct end a;
 	int fds[2];
 
-	tcp_pair(fds);
-	end_init(l, &a, fds[0]);
-	chat(l, &a, fds[1]);
+	begin_chat(l, &a, fds);
 	/* Nobody asks: nothing of the pool is held. */
 	for (uint64_t at = 41; at < 30041; at += 1000) {
 		write_on(fds[1], at, 1000);
@@ -496,9 +502,7 @@ a_reset_comes_after_what_was_ahead(void)
 	struct end a;
 	int fds[2];
 
-	tcp_pair(fds);
-	end_init(l, &a, fds[0]);
-	chat(l, &a, fds[1]);
+	begin_chat(l, &a, fds);
 	write_on(fds[1], 41, 3);
 	turns(l, 2);
 	wr_sock_reset_on_close(fds[1]);
@@ -518,9 +522,7 @@ the_end_is_told_to_who_waits(void)
 	struct end a;
 	int fds[2];
 
-	tcp_pair(fds);
-	end_init(l, &a, fds[0]);
-	chat(l, &a, fds[1]);
+	begin_chat(l, &a, fds);
 	end_recv(l, &a, 0);
 	turns(l, 2);
 	(void)close(fds[1]);
@@ -540,9 +542,7 @@ close_while_it_is_ahead(void)
 		int fds[2];
 		char c;
 
-		tcp_pair(fds);
-		end_init(l, &a, fds[0]);
-		chat(l, &a, fds[1]);
+		begin_chat(l, &a, fds);
 		if (bytes)
 			write_on(fds[1], 41, 3000);
 		turns(l, 2);
@@ -571,9 +571,7 @@ watch_when_nothing_is_ahead(void)
 	int fds[2], err = 0, ins;
 	char text[8];
 
-	tcp_pair(fds);
-	end_init(l, &a, fds[0]);
-	chat(l, &a, fds[1]);
+	begin_chat(l, &a, fds);
 	write_on(fds[1], 41, 3);
 	turns(l, 3);
 	err = wr_watch(l, &a.k, WR_OP_READABLE, on_in);
