@@ -8,6 +8,7 @@
  */
 #include "modules/access.h"
 
+#include "io/sock.h"
 #include "modules/modules.h"
 #include "proxy/core.h"
 
@@ -24,14 +25,36 @@ static const struct wr_key keys[] = {
 	{ 0 },
 };
 
-bool
-wr_access_lets_in(const void *conf, const struct wr_ip *client)
+static bool
+lets_in(const struct access *a, const struct wr_ip *client)
 {
-	const struct access *a = conf;
-
 	return a == NULL ||
 	       (!wr_cidrs_have(&a->deny, client) &&
 		   (a->allow.n == 0 || wr_cidrs_have(&a->allow, client)));
+}
+
+bool
+wr_access_lets_in(const struct wr_listener_conf *c, const struct wr_ip *client)
+{
+	int i = 0;
+
+	while (wr_modules[i] != &wr_mod_access)
+		i++;
+	return c->rules.mod == NULL || lets_in(c->rules.mod[i], client);
+}
+
+bool
+wr_access_lets_in_fd(
+    const struct wr_listener_conf *c, int fd, const struct wr_done *d)
+{
+	struct wr_ip ip = { .family = AF_UNIX };
+	struct wr_addr a;
+
+	if (d->peer != NULL)
+		ip = wr_ip_of(d->peer, d->peer_len);
+	else if (wr_sock_peer(fd, &a) == 0)
+		ip = wr_ip_of(&a.sa, a.len);
+	return wr_access_lets_in(c, &ip);
 }
 
 static enum wr_verdict
@@ -41,7 +64,7 @@ check(struct wr_session *s, const void *conf)
 
 	/* To know the client may cost a system call. */
 	if (a == NULL || (a->allow.n == 0 && a->deny.n == 0) ||
-	    wr_access_lets_in(a, wr_session_client(s)))
+	    lets_in(a, wr_session_client(s)))
 		return WR_NEXT;
 	wr_count(&wr_count_listener(s->px, s->listener_cell)->denied, 1);
 	s->end = WR_END_CLIENT_ACCEPT_DENIED;

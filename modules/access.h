@@ -7,7 +7,14 @@
 
 #include "base/addr.h"
 
-/* `conf` is the module's value of the listener or route, or NULL. */
-bool wr_access_lets_in(const void *conf, const struct wr_ip *client);
+struct wr_done;
+struct wr_listener_conf;
+
+/* Does the listener let `client` in? */
+bool
+wr_access_lets_in(const struct wr_listener_conf *c, const struct wr_ip *client);
+/* The same for `fd`, which `d` says was accepted. */
+bool wr_access_lets_in_fd(
+    const struct wr_listener_conf *c, int fd, const struct wr_done *d);
 
 #endif

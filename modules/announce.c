@@ -14,6 +14,8 @@
  * A beat counts once: its time must be within WINDOW_S of ours, not older than
  * the last of the same server, and not before this process began, which has
  * forgotten what came earlier.  Clocks are asked for no more than that.
+ *
+ * Who may speak at all, `access` of the listener says.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -24,6 +26,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "conf/check.h"
+#include "modules/access.h"
 #include "modules/hmac.h"
 #include "modules/modules.h"
 #include "proxy/control.h"
@@ -72,7 +75,8 @@ struct ear {
 	struct wr_list link;
 	struct wr_sock sock;
 	char *text;
-	uint32_t cell;
+	struct wr_gen *gen; /* the last one that has the listener */
+	const struct wr_listener_conf *conf;
 	bool stream, closing;
 };
 
@@ -344,6 +348,7 @@ on_ear_closed(struct wr_loop *l, struct wr_sock *k)
 	struct ear *e = wr_container_of(k, struct ear, sock);
 
 	(void)l;
+	wr_gen_put(&e->gen);
 	free(e->text);
 	free(e);
 }
@@ -372,6 +377,15 @@ ear_start(struct ear *e)
 }
 
 static void
+denied(const struct ear *e)
+{
+	struct wr_listener_count *n =
+	    wr_stats_listener(self.ct->stats, self.ct->slot, e->conf->cell);
+
+	wr_count(&n->denied, 1);
+}
+
+static void
 on_datagram(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 {
 	struct ear *e = wr_container_of(wr_sock_of_in(op), struct ear, sock);
@@ -382,15 +396,22 @@ on_datagram(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 		return;
 	for (int i = 0; i < DATAGRAMS; i++) {
 		struct wr_str line = { bytes, 0 };
-		ssize_t n =
-		    recv(e->sock.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+		struct wr_addr from = { .len = sizeof(from.un) };
+		ssize_t n = recvfrom(e->sock.fd, bytes, sizeof(bytes),
+		    MSG_DONTWAIT, &from.sa, &from.len);
+		struct wr_ip ip;
 
 		if (n < 0)
 			break;
+		ip = wr_ip_of(&from.sa, from.len);
+		if (!wr_access_lets_in(e->conf, &ip)) {
+			denied(e);
+			continue;
+		}
 		line.len = (size_t)n;
 		if (n > 0 && bytes[n - 1] == '\n')
 			line.len--;
-		hear(e->cell, line);
+		hear(e->conf->cell, line);
 	}
 	ear_start(e);
 }
@@ -457,24 +478,34 @@ on_recv(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 }
 
 static void
+conn_new(struct wr_loop *l, struct ear *e, int fd)
+{
+	struct conn *c =
+	    self.n_conns < CONNS_MAX ? calloc(1, sizeof(*c)) : NULL;
+
+	if (c == NULL || wr_sock_init(l, &c->sock, fd) < 0) {
+		(void)close(fd);
+		free(c);
+		return;
+	}
+	c->cell = e->conf->cell;
+	self.n_conns++;
+	wr_list_push(&self.conns, &c->link);
+	wr_timer_set(l, &c->timer, CONN_MS, on_conn_late);
+	if (wr_recv(l, &c->sock, 0, 0, on_recv) < 0)
+		conn_close(c);
+}
+
+static void
 on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 {
 	struct ear *e = wr_container_of(wr_sock_of_in(op), struct ear, sock);
-	struct conn *c;
 
-	if (d->res >= 0) {
-		c = self.n_conns < CONNS_MAX ? calloc(1, sizeof(*c)) : NULL;
-		if (c == NULL || wr_sock_init(l, &c->sock, d->res) < 0) {
-			(void)close(d->res);
-			free(c);
-		} else {
-			c->cell = e->cell;
-			self.n_conns++;
-			wr_list_push(&self.conns, &c->link);
-			wr_timer_set(l, &c->timer, CONN_MS, on_conn_late);
-			if (wr_recv(l, &c->sock, 0, 0, on_recv) < 0)
-				conn_close(c);
-		}
+	if (d->res >= 0 && wr_access_lets_in_fd(e->conf, d->res, d)) {
+		conn_new(l, e, d->res);
+	} else if (d->res >= 0) {
+		denied(e);
+		(void)close(d->res);
 	}
 	if ((d->flags & WR_MORE) == 0 && !e->closing && d->res != -ECANCELED)
 		ear_start(e);
@@ -486,7 +517,6 @@ control_listen(struct wr_control *ct, struct wr_gen *g,
 {
 	struct ear *e;
 
-	(void)g;
 	if (c->protocol != WR_HEARTBEAT)
 		return false;
 	e = calloc(1, sizeof(*e));
@@ -498,7 +528,8 @@ control_listen(struct wr_control *ct, struct wr_gen *g,
 		free(e);
 		return false;
 	}
-	e->cell = c->cell;
+	e->gen = wr_gen_get(g);
+	e->conf = c;
 	e->stream = !wr_str_starts(wr_str_of(text), "udp:");
 	wr_list_push(&self.ears, &e->link);
 	ear_start(e);
@@ -535,6 +566,23 @@ control_start(struct wr_control *ct)
 		return -ENOMEM;
 	wr_timer_set(ct->loop, &self.sweep, SWEEP_MS, on_sweep);
 	return 0;
+}
+
+/* A listener that is gone hears who still speaks as it did. */
+static void
+control_use(struct wr_control *ct, const struct wr_conf *c)
+{
+	wr_list_each (n, &self.ears) {
+		struct ear *e = wr_container_of(n, struct ear, link);
+		const struct wr_listener_conf *now =
+		    wr_conf_listener_at(c, e->conf->cell);
+
+		if (now == NULL)
+			continue;
+		wr_gen_put(&e->gen);
+		e->gen = wr_gen_get(ct->gen);
+		e->conf = now;
+	}
 }
 
 static void
@@ -583,6 +631,7 @@ const struct wr_module wr_mod_announce = {
 	    .help = "servers announce themselves",
 	    .check = check },
 	.control_start = control_start,
+	.control_use = control_use,
 	.control_exit = control_exit,
 	.control_listen = control_listen,
 	.control_unlisten = control_unlisten,

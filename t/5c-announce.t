@@ -14,6 +14,7 @@ use Weir::Load;
 use Weir::Peer;
 
 my $SECRET = 'a secret of some letters';
+my $denied = 2;
 my $free = Weir::listener();
 my $port = $free->sockport;
 close $free;
@@ -39,7 +40,8 @@ upstreams = {
 listeners = {
 	web = { listen = "fd:3"; upstream = "app"; };
 	crowd = { listen = "fd:4"; upstream = "crowd"; };
-	beats = { listen = "127.0.0.1:$port"; protocol = "heartbeat"; };
+	beats = { listen = "127.0.0.1:$port"; protocol = "heartbeat";
+	    access = { deny = "127.0.0.$denied"; }; };
 };
 EOT
 }
@@ -138,6 +140,37 @@ Weir::until_true('too much', sub { heard()->{refused} > $before });
 Weir::get($tcp, undef);
 pass('a line without an end: closed');
 ok($w->logged(qr/beats of servers ignored: .*replayed/), 'the log sums it up');
+
+# ---- Who may not speak ------------------------------------------------------
+
+sub from_two
+{
+	my ($line) = @_;
+	my $count = heard();
+	my $s = IO::Socket::IP->new(LocalHost => '127.0.0.2',
+	    PeerHost => '127.0.0.1', PeerPort => $port, Type => SOCK_DGRAM) or
+	    die "from 127.0.0.2: $@";
+
+	$s->send($line);
+	Weir::until_true('the datagram to be looked at', sub {
+		my $now = heard();
+		return grep { $now->{$_} > $count->{$_} }
+		    qw(accepted refused denied);
+	});
+	my $now = heard();
+	return join ' ', grep { $now->{$_} > $count->{$_} }
+	    qw(accepted refused denied);
+}
+
+is(from_two(beat(%one, leaving => 1)), 'denied', 'access: one is not heard');
+ok(exists servers()->{one}, 'whatever it says');
+$tcp = IO::Socket::IP->new(LocalHost => '127.0.0.2', PeerHost => '127.0.0.1',
+    PeerPort => $port) or die "from 127.0.0.2: $@";
+is(Weir::get($tcp, undef), '', 'nor by TCP');
+cmp_ok(heard()->{denied}, '==', 2, 'which is counted');
+$denied = 3;
+is($w->reload(conf('')), 0, 'reload: another one is not heard');
+is(from_two(beat(%one)), 'accepted', 'this one is');
 
 # ---- Leaving ---------------------------------------------------------------
 

@@ -39,7 +39,6 @@ static struct {
 	struct wr_control *ct;
 	struct wr_list ears;
 	struct wr_timer look, again;
-	uint32_t access; /* index of the module */
 	bool draining;
 } self;
 
@@ -110,20 +109,6 @@ on_again(struct wr_loop *l, struct wr_timer *t)
 	arm_ears();
 }
 
-static bool
-may_enter(const struct ear *e, int fd, const struct wr_done *d)
-{
-	struct wr_ip ip = { .family = AF_UNIX };
-	struct wr_addr a;
-
-	if (d->peer != NULL)
-		ip = wr_ip_of(d->peer, d->peer_len);
-	else if (wr_sock_peer(fd, &a) == 0)
-		ip = wr_ip_of(&a.sa, a.len);
-	return e->conf->rules.mod == NULL ||
-	       wr_access_lets_in(e->conf->rules.mod[self.access], &ip);
-}
-
 static void
 on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 {
@@ -134,7 +119,7 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 		n = wr_stats_listener(
 		    self.ct->stats, self.ct->slot, e->conf->cell);
 		wr_count(&n->accepted, 1);
-		if (may_enter(e, d->res, d)) {
+		if (wr_access_lets_in_fd(e->conf, d->res, d)) {
 			wr_guest_new(e->conf->cell, d->res);
 		} else {
 			wr_count(&n->denied, 1);
@@ -218,8 +203,6 @@ static int
 control_start(struct wr_control *ct)
 {
 	self.ct = ct;
-	while (wr_modules[self.access] != &wr_mod_access)
-		self.access++;
 	wr_list_init(&self.ears);
 	wr_guests_start(ct, arm_ears);
 	return 0;

@@ -110,9 +110,10 @@ check_action(struct wr_check *c, const struct wr_node *n,
 		    c, n, "it leads nowhere: write upstream, routes or return");
 }
 
-/* What is about sessions; nothing is ignored silently. */
+/* What is about sessions, where there are none; nothing is ignored silently. */
 static void
-check_status(struct wr_check *c, const struct wr_node *n)
+check_no_sessions(
+    struct wr_check *c, const struct wr_node *n, const char *protocol)
 {
 	static const char *const NOT[] = { "upstream", "split_on", "return",
 		"routes", "timeouts", "access_log", "limit", "heartbeat" };
@@ -120,7 +121,8 @@ check_status(struct wr_check *c, const struct wr_node *n)
 	for (size_t i = 0; i < WR_COUNT(NOT); i++)
 		if (wr_node_get(n, NOT[i]) != NULL)
 			wr_check_error(c, wr_node_get(n, NOT[i]),
-			    "it has no meaning with protocol = \"status\"");
+			    "it has no meaning with protocol = \"%s\"",
+			    protocol);
 }
 
 static void
@@ -150,7 +152,9 @@ one(struct wr_check *c, const struct wr_node *n,
 		l->upstream = NULL, l->split = NULL;
 	check_action(c, n, l);
 	if (l->protocol == WR_STATUS)
-		check_status(c, n);
+		check_no_sessions(c, n, "status");
+	if (l->protocol == WR_HEARTBEAT)
+		check_no_sessions(c, n, "heartbeat");
 	wr_check_routes(
 	    c, wr_node_get(n, "routes"), &l->rules, &l->routes, &l->n_routes);
 	wr_timeouts_settle(&l->rules.timeouts);

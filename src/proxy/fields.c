@@ -94,7 +94,8 @@ const struct wr_field wr_listener_fields[] = {
 	    "Sessions turned away for want of room; of a heartbeat listener, "
 	    "beats ignored."),
 	ONE(wr_listener_count, denied, "denied_total",
-	    "Sessions turned away by access."),
+	    "Sessions turned away by access; of a heartbeat listener, "
+	    "datagrams and connections."),
 	ONE(wr_listener_count, bytes_in, "received_bytes_total",
 	    "Bytes from clients."),
 	ONE(wr_listener_count, bytes_out, "sent_bytes_total",
