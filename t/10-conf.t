@@ -177,6 +177,27 @@ EOT
     'listeners.b.access_log' => '"off"',
     'listeners.c.access_log.fields' => '"end, up"');
 
+# What would do nothing is refused where it is written, so not printed.
+good('listeners without sessions', <<'EOT',
+defaults = { listener = { timeouts = { idle = "1m"; }; limit = { conns = 5; };
+  mode = "0600"; split_on = "client"; }; };
+upstreams = { app = { servers = "10.0.0.5:80"; }; b = { servers = "10.0.0.5:81"; }; };
+listeners = {
+  status = { listen = "*:80"; protocol = "status"; access = { allow = "10.0.0.0/8"; }; };
+  beats = { listen = "*:81"; protocol = "heartbeat"; };
+  web = { listen = "*:82"; upstream = { app = 1; b = 1; }; };
+  file = { listen = [ "*:83", "unix:/run/x" ]; upstream = "app"; };
+};
+EOT
+    'listeners.status.timeouts.idle' => undef,
+    'listeners.status.access.allow' => '"10.0.0.0/8"',
+    'listeners.beats.limit.conns' => undef,
+    'listeners.web.mode' => undef,
+    'listeners.web.split_on' => '"client"',
+    'listeners.web.limit.conns' => '5',
+    'listeners.file.mode' => '"0600"',
+    'listeners.file.split_on' => undef);
+
 spew('beat.key', "hush\n");
 spew('port', "8443\r\n");
 $ENV{WEIR_T_HOST} = '10.0.0.9';

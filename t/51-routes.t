@@ -35,7 +35,7 @@ listeners = {
   closed = { listen = "fd:5";
     routes = ( { client = "127.0.0.2"; upstream = "one"; } ); };
   chance = { listen = "fd:6"; upstream = { one = 1; two = 3; three = 0; }; };
-  split = { listen = "fd:7"; split_on = "client"; upstream = "two";
+  split = { listen = "fd:7"; upstream = "two";
     routes = ( { client = "127.0.0.0/16"; split_on = "client";
       upstream = { one = 1; two = 1; }; } ); };
 };

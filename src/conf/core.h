@@ -119,6 +119,9 @@ wr_parse_fn wr_parse_listen, wr_parse_on_off;
 void wr_check_to(struct wr_check *c, const struct wr_node *n,
     const struct wr_upstream_conf **upstream, const struct wr_split **split);
 extern const char *const wr_splits[]; /* by enum wr_split_on */
+/* Why a key would do nothing there, or NULL. */
+const char *wr_split_moot(const struct wr_split *split, const char *key);
+const char *wr_listener_moot(const struct wr_listener_conf *l, const char *key);
 /* Name, length, characters; reported. */
 bool wr_check_name(struct wr_check *c, const struct wr_node *n);
 /* Keys that have no place in `defaults`: NULL at the end. */

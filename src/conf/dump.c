@@ -275,10 +275,11 @@ keys(struct wr_print *p, const struct wr_key *k, const struct levels *lv)
 			one(p, k, lv);
 }
 
-/* Groups of modules: those that are written for `at`, or could be. */
+/* Groups of modules: those that are written for `at`, or could be; at a
+ * listener, those that do something there. */
 static void
-modules(
-    struct wr_print *p, unsigned at, const struct levels *lv, bool written_only)
+modules(struct wr_print *p, unsigned at, const struct levels *lv,
+    const struct wr_listener_conf *l)
 {
 	for (uint32_t i = 0; i < p->c->n_groups; i++) {
 		const struct wr_group *g = p->c->groups[i];
@@ -286,7 +287,9 @@ modules(
 
 		if (g->name == NULL || (g->at & at) == 0)
 			continue;
-		if (written_only && wr_node_get(lv->v[0], g->name) == NULL)
+		if (at == WR_AT_ROUTE && wr_node_get(lv->v[0], g->name) == NULL)
+			continue;
+		if (l != NULL && wr_listener_moot(l, g->name) != NULL)
 			continue;
 		if (at != WR_AT_TOP && (g->at & WR_AT_TOP) != 0)
 			push(&all, p->c->root);
@@ -313,7 +316,7 @@ upstream(
 		if (k->later == NULL)
 			one(p, k, &with);
 	}
-	modules(p, WR_AT_UPSTREAM, &lv, false);
+	modules(p, WR_AT_UPSTREAM, &lv, NULL);
 	wr_print_close(p, '}');
 }
 
@@ -341,7 +344,7 @@ route(struct wr_print *p, const struct wr_node *n, const struct levels *outer)
 		else
 			wr_print_key(p, k, m);
 	}
-	modules(p, WR_AT_ROUTE, &lv, true);
+	modules(p, WR_AT_ROUTE, &lv, NULL);
 }
 
 static void
@@ -372,8 +375,8 @@ replaced(const struct wr_node *n, const struct wr_key *k)
 }
 
 static void
-listener(
-    struct wr_print *p, const struct wr_node *n, const struct wr_node *defaults)
+listener(struct wr_print *p, const struct wr_node *n,
+    const struct wr_node *defaults, const struct wr_listener_conf *l)
 {
 	struct levels lv = { .n = 0 };
 	const struct wr_node *list = wr_node_get(n, "routes");
@@ -384,13 +387,14 @@ listener(
 	for (const struct wr_key *k = wr_listener_keys; k->name != NULL; k++) {
 		struct levels with = lv;
 
-		if (k->later != NULL || replaced(n, k))
+		if (k->later != NULL || replaced(n, k) ||
+		    wr_listener_moot(l, k->name) != NULL)
 			continue;
 		if (k->parse == wr_parse_timeouts)
 			push(&with, p->c->root);
 		one(p, k, &with);
 	}
-	modules(p, WR_AT_LISTENER, &lv, false);
+	modules(p, WR_AT_LISTENER, &lv, l);
 	if (list != NULL)
 		routes(p, list, &lv);
 }
@@ -401,6 +405,7 @@ objects(struct wr_print *p)
 	const struct wr_node *root = p->c->root;
 	const struct wr_node *defaults = wr_node_get(root, "defaults");
 	const struct wr_node *all = wr_node_get(root, "upstreams");
+	uint32_t i = 0;
 	bool list;
 
 	if (all != NULL) {
@@ -417,7 +422,8 @@ objects(struct wr_print *p)
 	wr_print_open(p, "listeners", list ? '(' : '{');
 	for (const struct wr_node *n = all->first; n != NULL; n = n->next) {
 		wr_print_open(p, n->name, '{');
-		listener(p, n, wr_node_get(defaults, "listener"));
+		listener(p, n, wr_node_get(defaults, "listener"),
+		    p->c->conf->listeners[i++]);
 		if (list)
 			wr_print_close_item(p, '}', n->next != NULL);
 		else
@@ -440,6 +446,6 @@ wr_dump(struct wr_check *c, struct wr_text *out)
 	    c->load->path);
 	push(&lv, c->root);
 	keys(&p, wr_top_keys, &lv);
-	modules(&p, WR_AT_TOP, &lv, false);
+	modules(&p, WR_AT_TOP, &lv, NULL);
 	objects(&p);
 }

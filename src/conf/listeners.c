@@ -110,19 +110,51 @@ check_action(struct wr_check *c, const struct wr_node *n,
 		    c, n, "it leads nowhere: write upstream, routes or return");
 }
 
-/* What is about sessions, where there are none; nothing is ignored silently. */
-static void
-check_no_sessions(
-    struct wr_check *c, const struct wr_node *n, const char *protocol)
+static bool
+among(const char *key, const char *const *keys)
 {
-	static const char *const NOT[] = { "upstream", "split_on", "return",
-		"routes", "timeouts", "access_log", "limit", "heartbeat" };
+	while (*keys != NULL && strcmp(*keys, key) != 0)
+		keys++;
+	return *keys != NULL;
+}
 
-	for (size_t i = 0; i < WR_COUNT(NOT); i++)
-		if (wr_node_get(n, NOT[i]) != NULL)
-			wr_check_error(c, wr_node_get(n, NOT[i]),
-			    "it has no meaning with protocol = \"%s\"",
-			    protocol);
+static bool
+has_file(const struct wr_listener_conf *l)
+{
+	for (uint32_t i = 0; i < l->n_listens; i++)
+		if (l->listens[i].kind == WR_LISTEN_UNIX)
+			return true;
+	return l->n_listens == 0;
+}
+
+const char *
+wr_listener_moot(const struct wr_listener_conf *l, const char *key)
+{
+	static const char *const SESSIONS[] = { "upstream", "split_on",
+		"return", "routes", "timeouts", "access_log", "limit",
+		"heartbeat", NULL };
+	static const char *const FILES[] = { "mode", "owner", "group", NULL };
+
+	if (l->protocol == WR_STATUS && among(key, SESSIONS))
+		return "it has no meaning with protocol = \"status\"";
+	if (l->protocol == WR_HEARTBEAT && among(key, SESSIONS))
+		return "it has no meaning with protocol = \"heartbeat\"";
+	if (!has_file(l) && among(key, FILES))
+		return "it is for listen = \"unix:PATH\"";
+	return wr_split_moot(l->split, key);
+}
+
+/* Nothing is ignored silently. */
+static void
+check_moot(struct wr_check *c, const struct wr_node *n,
+    const struct wr_listener_conf *l)
+{
+	for (n = n->first; n != NULL; n = n->next) {
+		const char *why = wr_listener_moot(l, n->name);
+
+		if (why != NULL)
+			wr_check_error(c, n, "%s", why);
+	}
 }
 
 static void
@@ -151,10 +183,7 @@ one(struct wr_check *c, const struct wr_node *n,
 	if (wr_node_get(n, "return") != NULL)
 		l->upstream = NULL, l->split = NULL;
 	check_action(c, n, l);
-	if (l->protocol == WR_STATUS)
-		check_no_sessions(c, n, "status");
-	if (l->protocol == WR_HEARTBEAT)
-		check_no_sessions(c, n, "heartbeat");
+	check_moot(c, n, l);
 	wr_check_routes(
 	    c, wr_node_get(n, "routes"), &l->rules, &l->routes, &l->n_routes);
 	wr_timeouts_settle(&l->rules.timeouts);

@@ -213,6 +213,10 @@ one(struct wr_check *c, const struct wr_node *n, const struct wr_rules *outer,
 	r->rules.mod =
 	    wr_check_object(c, n, wr_route_keys, r, WR_AT_ROUTE, outer->mod);
 	check_action(c, n);
+	if (wr_split_moot(r->split, "split_on") != NULL &&
+	    wr_node_get(n, "split_on") != NULL)
+		wr_check_error(c, wr_node_get(n, "split_on"), "%s",
+		    wr_split_moot(r->split, "split_on"));
 	wr_check_routes(
 	    c, wr_node_get(n, "routes"), &r->rules, &r->routes, &r->n_routes);
 	wr_timeouts_settle(&r->rules.timeouts);

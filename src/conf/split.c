@@ -6,6 +6,15 @@
 
 const char *const wr_splits[] = { "random", "client", NULL };
 
+const char *
+wr_split_moot(const struct wr_split *split, const char *key)
+{
+	return split == NULL && strcmp(key, "split_on") == 0
+		   ? "there is nothing to decide: write upstream = { a = 1; "
+		     "b = 2; } beside it"
+		   : NULL;
+}
+
 void
 wr_check_to(struct wr_check *c, const struct wr_node *n,
     const struct wr_upstream_conf **upstream, const struct wr_split **split)
@@ -25,6 +34,8 @@ wr_check_to(struct wr_check *c, const struct wr_node *n,
 		return;
 	}
 	s = wr_check_alloc(c, sizeof(*s));
+	/* A broken choice is one, too. */
+	*split = s;
 	v = wr_check_array(c, n->n, sizeof(*v));
 	for (const struct wr_node *m = n->first; m != NULL; m = m->next) {
 		v[i].upstream = wr_check_upstream(c, m, m->name);
@@ -40,5 +51,4 @@ wr_check_to(struct wr_check *c, const struct wr_node *n,
 	s->v = v;
 	s->n = i;
 	*upstream = v[0].upstream;
-	*split = s;
 }
