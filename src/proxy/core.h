@@ -27,7 +27,11 @@ struct wr_proxy {
 	uint32_t sessions_max;
 	uint32_t waiting;              /* of the sessions: in WR_ACCEPT */
 	struct wr_server_run *servers; /* by cell */
-	struct wr_joined joined;       /* servers */
+	uint32_t uses;                 /* counts generations */
+	/* By cell: the last one in which `servers` of the group were looked
+	 * at, see upstream.c. */
+	uint32_t groups_seen[WR_UPSTREAM_CELLS];
+	struct wr_joined joined; /* servers */
 	uint64_t choices; /* made by balancers that prefer the least recent */
 	struct wr_random random;
 

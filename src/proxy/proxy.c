@@ -101,6 +101,7 @@ init(struct wr_proxy *px, const struct wr_proxy_opts *o, struct wr_gen *g)
 	px->access_fd = o->access_fd;
 	px->sessions_max = o->sessions_max;
 	px->gen = wr_gen_get(g);
+	px->uses = 1;
 	wr_list_init(&px->doors);
 	wr_list_init(&px->turn_end.link);
 	for (int i = 0; i < WR_STATES; i++)
@@ -194,6 +195,7 @@ wr_proxy_use(struct wr_proxy *px, struct wr_gen *g)
 	struct wr_gen *old = px->gen;
 
 	px->gen = wr_gen_get(g);
+	px->uses++;
 	wr_store(&px->slot->generation, (uint32_t)g->generation);
 	wr_joined_use(&px->joined, g->conf);
 	wr_doors_use(px);

@@ -133,6 +133,27 @@ comes_back(const struct wr_sticky *y, const struct wr_pick *k, bool instead)
 	return true;
 }
 
+/*
+ * A reload may have given the cell of a server that is gone to another one,
+ * which begins anew.  Looked at when the group is used first, not in the
+ * reload: a pick goes over the group anyway.
+ */
+static void
+refresh(struct wr_proxy *px, const struct wr_upstream_conf *u)
+{
+	if (px->groups_seen[u->cell] == px->uses)
+		return;
+	px->groups_seen[u->cell] = px->uses;
+	for (uint32_t i = 0; i < u->n_servers; i++) {
+		uint32_t cell = u->servers[i].cell;
+		uint32_t life = wr_load(&px->stats->states[cell].life);
+
+		if (px->servers[cell].life != life)
+			px->servers[cell] =
+			    (struct wr_server_run){ .life = life };
+	}
+}
+
 /* A full primary is worth waiting for; one that was tried is not. */
 static enum wr_picked
 choose(const struct wr_pick *like, const struct wr_server_conf **sv)
@@ -140,6 +161,7 @@ choose(const struct wr_pick *like, const struct wr_server_conf **sv)
 	struct wr_pick primary, backup;
 	struct wr_sticky y;
 
+	refresh(like->px, like->u);
 	wr_sticky_look(&y, like);
 	*sv = y.server;
 	if (comes_back(&y, like, false))

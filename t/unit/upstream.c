@@ -223,6 +223,32 @@ a_fallback_stands_in(void)
 }
 
 static void
+who_takes_over_a_cell_begins_anew(void)
+{
+	start(2);
+	px.uses = 1;
+	is_int(pick(0), WR_PICKED);
+	wr_upstream_took(&px, 0, 5000);
+	wr_upstream_took(&px, 1, 7000);
+	runs[0].said_ms = runs[1].said_ms = 9;
+	runs[0].turn = -5000;
+	/* A reload in which both stay, and one in which s0 has gone. */
+	px.uses++;
+	is_int(pick(0), WR_PICKED);
+	is_int(runs[0].ewma_us, 5000);
+	is_int(runs[0].said_ms, 9);
+	wr_stats_wipe_server(px.stats, 0);
+	px.uses++;
+	is_int(pick(0), WR_PICKED);
+	is_int(runs[0].ewma_us, 0);
+	is_int(runs[0].said_ms, 0);
+	ok(runs[0].turn > -1000);
+	is_int(runs[1].ewma_us, 7000);
+	is_int(runs[1].said_ms, 9);
+	finish();
+}
+
+static void
 errors_are_the_servers_the_worlds_or_ours(void)
 {
 	is_int(wr_trouble_of(-ECONNREFUSED), WR_TEMPORARY);
@@ -246,6 +272,7 @@ main(void)
 	the_limit_counts_sessions_of_all_processes();
 	ejected_servers_are_left_alone_and_tried_by_one();
 	a_fallback_stands_in();
+	who_takes_over_a_cell_begins_anew();
 	errors_are_the_servers_the_worlds_or_ours();
 	return tap_done();
 }
