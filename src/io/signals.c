@@ -10,8 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "io/keep.h"
+
 static struct {
-	struct wr_sock sock; /* the end that is read */
+	struct wr_keep in; /* the end that is read */
 	int write_fd;
 	wr_signal_fn *fn;
 	void *arg;
@@ -22,7 +24,7 @@ static struct {
 /* One for each signal that came and was not told yet. */
 static atomic_bool pending[NSIG];
 
-static wr_done_fn on_readable;
+static wr_keep_fn on_readable;
 
 static void
 handler(int signo)
@@ -47,28 +49,17 @@ static int catch (int signo, void (*fn)(int))
 	return sigaction(signo, &sa, NULL) == 0 ? 0 : -errno;
 }
 
-static int
-watch(struct wr_loop *l)
-{
-	return wr_watch(l, &all.sock, WR_OP_READABLE, on_readable);
-}
-
 static void
-on_readable(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+on_readable(struct wr_loop *l, struct wr_keep *k)
 {
 	char junk[64];
 
-	(void)op;
-	if (d->res < 0)
-		return;
 	/* Empty it first: what comes later is told in another turn. */
-	while (read(all.sock.fd, junk, sizeof(junk)) > 0)
+	while (read(k->sock.fd, junk, sizeof(junk)) > 0)
 		continue;
 	for (int signo = 1; signo < NSIG; signo++)
 		if (atomic_exchange(&pending[signo], false) && all.on)
 			all.fn(l, signo, all.arg);
-	if (all.on)
-		(void)!watch(l);
 }
 
 static void
@@ -93,7 +84,7 @@ wr_signals_start(
 	assert(!all.on);
 	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
 		return -errno;
-	err = wr_sock_init(l, &all.sock, fds[0]);
+	err = wr_keep_start(l, &all.in, fds[0], "signals", on_readable);
 	if (err < 0) {
 		(void)close(fds[0]);
 		(void)close(fds[1]);
@@ -104,7 +95,6 @@ wr_signals_start(
 	all.arg = arg;
 	all.on = true;
 	sigemptyset(&all.set);
-	err = watch(l);
 	for (; err == 0 && *signos != 0; signos++) {
 		sigaddset(&all.set, *signos);
 		err = catch (*signos, handler);
@@ -122,7 +112,8 @@ wr_signals_stop(struct wr_loop *l)
 	if (!all.on)
 		return;
 	set_all(SIG_IGN);
-	wr_close(l, &all.sock, NULL);
+	wr_keep_stop(l, &all.in);
+	wr_close(l, &all.in.sock, NULL);
 	(void)close(all.write_fd);
 	all.write_fd = -1;
 }
@@ -133,7 +124,7 @@ wr_signals_abandon(void)
 	if (!all.on)
 		return;
 	set_all(SIG_DFL);
-	(void)close(all.sock.fd);
+	(void)close(all.in.sock.fd);
 	(void)close(all.write_fd);
-	all.sock.fd = all.write_fd = -1;
+	all.in.sock.fd = all.write_fd = -1;
 }

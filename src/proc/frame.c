@@ -28,7 +28,8 @@ struct pending {
 };
 
 static wr_msg_fn on_msg;
-static wr_done_fn on_wake, on_master_gone;
+static wr_done_fn on_master_gone;
+static wr_keep_fn on_wake;
 static wr_timer_fn on_beat;
 
 /* Before there is a channel, and after, there is nobody to tell. */
@@ -440,18 +441,14 @@ on_master_gone(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 }
 
 static void
-on_wake(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+on_wake(struct wr_loop *l, struct wr_keep *k)
 {
-	struct wr_frame *f =
-	    wr_container_of(wr_sock_of_in(op), struct wr_frame, wake);
+	struct wr_frame *f = wr_container_of(k, struct wr_frame, wake);
 	uint64_t news;
 
-	if (d->res < 0)
-		return;
-	if (read(f->wake.fd, &news, sizeof(news)) > 0 && f->verbs->wake != NULL)
+	(void)l;
+	if (read(k->sock.fd, &news, sizeof(news)) > 0 && f->verbs->wake != NULL)
 		f->verbs->wake(f);
-	if (wr_watch(l, &f->wake, WR_OP_READABLE, on_wake) < 0)
-		wr_warnx("news of other processes are not seen any more");
 }
 
 /*
@@ -579,10 +576,9 @@ start_events(struct wr_frame *f)
 	if (err < 0)
 		return err;
 	f->why = "eventfd";
-	err = wr_sock_init(
-	    f->loop, &f->wake, f->birth->shm->wake[f->birth->slot]);
-	if (err == 0)
-		err = wr_watch(f->loop, &f->wake, WR_OP_READABLE, on_wake);
+	err = wr_keep_start(f->loop, &f->wake,
+	    f->birth->shm->wake[f->birth->slot], "news of other processes",
+	    on_wake);
 	if (err < 0)
 		return err;
 	f->why = "pidfd";
@@ -650,7 +646,8 @@ end(struct wr_frame *f)
 	wr_timer_stop(f->loop, &f->beat);
 	if (!f->chan.closed)
 		wr_chan_close(&f->chan, NULL);
-	wr_release(f->loop, &f->wake, NULL);
+	wr_keep_stop(f->loop, &f->wake);
+	wr_release(f->loop, &f->wake.sock, NULL);
 	if (f->master.fd >= 0)
 		wr_close(f->loop, &f->master, NULL);
 	wr_signals_stop(f->loop);

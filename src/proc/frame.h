@@ -12,7 +12,7 @@
 #include <signal.h>
 
 #include "conf/conf.h"
-#include "io/loop.h"
+#include "io/keep.h"
 #include "proc/chan.h"
 #include "proc/shm.h"
 
@@ -66,7 +66,8 @@ struct wr_frame {
 	struct wr_loop *loop;
 	struct wr_slot *slot; /* in shared memory */
 	struct wr_chan chan;
-	struct wr_sock wake, master;
+	struct wr_keep wake;
+	struct wr_sock master;
 	struct wr_timer beat;
 	uint32_t beat_more_ms; /* a beat counts for so much longer */
 	struct wr_hook turn;

@@ -47,6 +47,7 @@ struct wr_loop {
 };
 
 static int next_fd = 1000, socket_err, init_err;
+static unsigned watch_fails;
 static struct wr_addr connected;
 static struct fake_heartbeat heartbeat;
 static int stuck_fd = -1, gone_fd = -1;
@@ -216,6 +217,10 @@ wr_watch(
     struct wr_loop *l, struct wr_sock *k, enum wr_op_kind kind, wr_done_fn *fn)
 {
 	(void)l;
+	if (watch_fails > 0) {
+		watch_fails--;
+		return -ENOMEM;
+	}
 	return start(k, kind == WR_OP_WRITABLE ? &k->out : &k->in, kind, fn);
 }
 
@@ -604,6 +609,12 @@ void
 fake_fail_init(int err)
 {
 	init_err = err;
+}
+
+void
+fake_fail_watch(unsigned n)
+{
+	watch_fails = n;
 }
 
 const struct wr_addr *

@@ -56,6 +56,8 @@ unsigned fake_pipes(const struct wr_loop *l);
 void fake_fail_socket(int err);
 /* The next socket cannot be taken into the loop. */
 void fake_fail_init(int err);
+/* So many watches fail from now on. */
+void fake_fail_watch(unsigned n);
 /* The last byte of the own address that was last asked for; those with these
  * numbers (bits) are not ours. */
 uint8_t fake_source(void);
