@@ -226,7 +226,8 @@ EOT
 	my $mute = Weir::Peer->mute;
 	my $conf = <<"EOT";
 upstreams = { app = { servers = ( { name = "mute"; address = "$mute->{addr}"; } );
-	health = { type = "http"; timeout = "700ms"; body = "x"; }; }; };
+	health = { type = "http"; timeout = "700ms"; body = "x";
+		interval = "1m"; }; }; };
 listeners = { web = { listen = "fd:3"; upstream = "app"; label = "N"; }; };
 EOT
 	my $w = Weir->start(listen => [Weir::listener()], conf => $conf);
