@@ -39,6 +39,15 @@ struct wr_backend {
 	 */
 	bool (*run)(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
 	    struct wr_done *d);
+	/*
+	 * Run at once those of the next operations from `head` on, all in
+	 * l->ready, that it is better to run together, and wr_loop_store()
+	 * their results; how many were looked at, at least 1.  May be NULL.
+	 */
+	unsigned (*recv_many)(struct wr_loop *l, struct wr_op *head);
+	/* The same for arm() of those in l->sends, which it takes out.  May
+	 * be NULL. */
+	void (*send_many)(struct wr_loop *l);
 	/* `k` is to be closed, and no operation is in flight: let go of what
 	 * the backend does of its own accord.  True: that is done; else
 	 * wr_loop_settled() follows.  May be NULL. */

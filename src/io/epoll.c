@@ -15,6 +15,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "io/batch.h"
 #include "io/ready.h"
 
 /* Bounds a turn; more are told in the next. */
@@ -26,6 +27,7 @@
 
 struct epoll {
 	int fd;
+	struct wr_batch *batch;
 	/* By descriptor.  An event carries the descriptor and k->slot, which
 	 * is another for each socket: one of a descriptor that was closed here
 	 * but is still open in another process finds nobody. */
@@ -66,13 +68,23 @@ epoll_init(struct wr_loop *l, const struct wr_loop_conf *c)
 }
 
 static void
+epoll_abandon(struct wr_loop *l)
+{
+	struct epoll *e = l->priv;
+
+	wr_batch_abandon(&e->batch);
+	(void)close(e->fd); /* only our copy */
+	free(e->map);
+	free(e);
+}
+
+static void
 epoll_fini(struct wr_loop *l)
 {
 	struct epoll *e = l->priv;
 
-	(void)close(e->fd);
-	free(e->map);
-	free(e);
+	wr_batch_free(&e->batch);
+	epoll_abandon(l);
 }
 
 static int
@@ -199,17 +211,35 @@ epoll_turn(struct wr_loop *l, int64_t wait_us)
 	}
 }
 
+static unsigned
+epoll_recv_many(struct wr_loop *l, struct wr_op *head)
+{
+	struct epoll *e = l->priv;
+
+	return wr_batch_recv(l, &e->batch, head);
+}
+
+static void
+epoll_send_many(struct wr_loop *l)
+{
+	struct epoll *e = l->priv;
+
+	wr_batch_send(l, &e->batch);
+}
+
 const struct wr_backend wr_backend_epoll = {
 	.name = "epoll",
 	.probe = epoll_probe,
 	.init = epoll_init,
 	.fini = epoll_fini,
-	.abandon = epoll_fini, /* closes only our copy */
+	.abandon = epoll_abandon,
 	.attach = epoll_attach,
 	.detach = epoll_detach,
 	.arm = wr_ready_arm,
 	.cancel = wr_ready_cancel,
 	.run = wr_ready_run,
+	.recv_many = epoll_recv_many,
+	.send_many = epoll_send_many,
 	.turn = epoll_turn,
 	.want = epoll_want,
 	.unwant = epoll_unwant,

@@ -76,7 +76,7 @@ wr_loop_ready(struct wr_loop *l, struct wr_op *op)
 }
 
 void
-wr_loop_post(struct wr_loop *l, struct wr_op *op, int res)
+wr_loop_store(struct wr_loop *l, struct wr_op *op, int res)
 {
 	assert(op->kind != WR_OP_NONE && op->state == WR_ST_WAIT);
 	if (op->kind == WR_OP_CONNECT && op->data != NULL)
@@ -85,12 +85,17 @@ wr_loop_post(struct wr_loop *l, struct wr_op *op, int res)
 		op->data = NULL;
 	op->want = (uint32_t)res;
 	op->state = WR_ST_DONE;
+}
+
+void
+wr_loop_post(struct wr_loop *l, struct wr_op *op, int res)
+{
+	wr_loop_store(l, op, res);
 	wr_queue_push(&l->ready, op);
 }
 
 void
-wr_loop_post_recv(
-    struct wr_loop *l, struct wr_op *op, const struct wr_slice *s, bool hint)
+wr_loop_store_recv(struct wr_op *op, const struct wr_slice *s, bool hint)
 {
 	assert(op->kind == WR_OP_RECV && op->state == WR_ST_WAIT);
 	assert(s->len > 0 && !s->block->heap);
@@ -99,6 +104,13 @@ wr_loop_post_recv(
 	if (hint)
 		op->flags |= WR_OPF_HINT;
 	op->state = WR_ST_DONE;
+}
+
+void
+wr_loop_post_recv(
+    struct wr_loop *l, struct wr_op *op, const struct wr_slice *s, bool hint)
+{
+	wr_loop_store_recv(op, s, hint);
 	wr_queue_push(&l->ready, op);
 }
 
@@ -322,40 +334,26 @@ run_accepted(struct wr_loop *l)
 	}
 }
 
-static void
-issue_sends(struct wr_loop *l)
-{
-	struct wr_op *op;
-	int err;
-
-	l->sends_bytes = 0;
-	while ((op = wr_queue_pop(&l->sends)) != NULL) {
-		op->state = WR_ST_WAIT;
-		if (op->flags & WR_OPF_CANCEL)
-			err = -ECANCELED;
-		else if (((struct wr_tx *)op->data)->left == 0)
-			err = 0;
-		else if ((err = l->be->arm(l, wr_sock_of_out(op), op)) == 0)
-			continue;
-		wr_loop_post(l, op, err);
-	}
-}
-
 /* What is ready now; what becomes ready meanwhile is for the next round. */
 static void
 run_ready(struct wr_loop *l)
 {
 	struct wr_queue q;
 	struct wr_op *op;
+	unsigned seen = 0;
 
 	/* First, so that a listener's last word comes last. */
 	run_accepted(l);
 	q = wr_queue_take(&l->ready);
-	while ((op = wr_queue_pop(&q)) != NULL) {
+	while (q.head != NULL) {
+		if (seen == 0 && l->be->recv_many != NULL)
+			seen = l->be->recv_many(l, q.head);
+		seen--;
+		op = wr_queue_pop(&q);
 		run_one(l, op);
 		if (l->be->send_early != 0 &&
 		    l->sends_bytes >= l->be->send_early)
-			issue_sends(l);
+			wr_sends_issue(l);
 	}
 }
 
@@ -483,7 +481,7 @@ wr_loop_turn(struct wr_loop *l, int wait_ms)
 		if (round == 0)
 			wr_wheel_run(l);
 		run_hooks(l);
-		issue_sends(l);
+		wr_sends_issue(l);
 		wake_stalled(l);
 		if (l->ready.head == NULL)
 			break;

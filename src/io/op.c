@@ -178,6 +178,27 @@ wr_send(struct wr_loop *l, struct wr_sock *k, const struct wr_slice *v, int n,
 }
 
 void
+wr_sends_issue(struct wr_loop *l)
+{
+	struct wr_op *op;
+	int err;
+
+	l->sends_bytes = 0;
+	if (l->be->send_many != NULL)
+		l->be->send_many(l);
+	while ((op = wr_queue_pop(&l->sends)) != NULL) {
+		op->state = WR_ST_WAIT;
+		if (op->flags & WR_OPF_CANCEL)
+			err = -ECANCELED;
+		else if (((struct wr_tx *)op->data)->left == 0)
+			err = 0;
+		else if ((err = l->be->arm(l, wr_sock_of_out(op), op)) == 0)
+			continue;
+		wr_loop_post(l, op, err);
+	}
+}
+
+void
 wr_cancel(struct wr_loop *l, struct wr_op *op)
 {
 	if (op->kind == WR_OP_NONE || op->flags & WR_OPF_CANCEL)

@@ -36,9 +36,10 @@ enum wr_op_state {
 #define WR_OPF_SHORT  0x80u /* send: not all was taken at once */
 
 /* k->flags; the others are the backend's own. */
-#define WR_KF_RELEASE 0x01u /* leave the descriptor open */
-#define WR_KF_ABORT   0x02u /* reset */
-#define WR_KF_OWN     0xf0u
+#define WR_KF_RELEASE  0x01u /* leave the descriptor open */
+#define WR_KF_ABORT    0x02u /* reset */
+#define WR_KF_NONBLOCK 0x04u /* known to be O_NONBLOCK */
+#define WR_KF_OWN      0xf0u
 
 /* Operations linked by op->next. */
 struct wr_queue {
@@ -198,6 +199,9 @@ void wr_loop_post(struct wr_loop *l, struct wr_op *op, int res);
  * reference.  `hint`: there may be more. */
 void wr_loop_post_recv(
     struct wr_loop *l, struct wr_op *op, const struct wr_slice *s, bool hint);
+/* The same for one that is in the queue already. */
+void wr_loop_store(struct wr_loop *l, struct wr_op *op, int res);
+void wr_loop_store_recv(struct wr_op *op, const struct wr_slice *s, bool hint);
 /* A descriptor was accepted, and `op` goes on.  The loop closes it if the
  * callback can no longer be called. */
 void wr_loop_post_fd(struct wr_loop *l, struct wr_op *op, int fd);
@@ -208,6 +212,11 @@ void wr_loop_stall(struct wr_loop *l, struct wr_op *op);
 
 /* What settle() had to wait for has ended. */
 void wr_loop_settled(struct wr_loop *l, struct wr_sock *k);
+
+/* -- op.c -- */
+
+/* Hand what was sent in this turn to the backend. */
+void wr_sends_issue(struct wr_loop *l);
 
 /* -- slice.c -- */
 
@@ -237,6 +246,10 @@ struct wr_block *wr_block_of(struct wr_loop *l, const uint8_t *mem);
 wr_must_check bool
 wr_room_get(struct wr_loop *l, uint32_t max, struct wr_slice *s);
 void wr_room_take(struct wr_loop *l, struct wr_slice *s, uint32_t n);
+/* The same for a receive that is one of many: exactly `len` bytes, with a
+ * reference.  False also if buffers are few. */
+wr_must_check bool
+wr_room_reserve(struct wr_loop *l, uint32_t len, struct wr_slice *s);
 
 /* Takes over the references.  NULL: too many sends at once. */
 wr_must_check struct wr_tx *

@@ -91,31 +91,38 @@ park(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
 
 /* -- Receive ------------------------------------------------------------- */
 
+bool
+wr_ready_took(struct wr_sock *k, uint32_t asked, int n)
+{
+	/* Less than there was room for: it is empty, no need to be told so. */
+	if (n == -EAGAIN ||
+	    (n > 0 && (uint32_t)n < asked && !(k->ready & WR_HUP)))
+		k->ready &= (uint8_t)~WR_RD;
+	return k->ready & WR_RD;
+}
+
 static bool
 recv_into(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
     struct wr_slice s, struct wr_done *d)
 {
-	ssize_t n;
+	bool more;
+	int n;
 
 	do {
 		l->stats->syscalls++;
-		n = recv(k->fd, s.mem, s.len, MSG_DONTWAIT);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0 && errno == EAGAIN) {
-		k->ready &= (uint8_t)~WR_RD;
+		n = (int)recv(k->fd, s.mem, s.len, MSG_DONTWAIT);
+		if (n < 0)
+			n = -errno;
+	} while (n == -EINTR);
+	more = wr_ready_took(k, s.len, n);
+	if (n == -EAGAIN)
 		return park(l, k, op, d);
-	}
-	if (n <= 0) {
-		d->res = n == 0 ? 0 : -errno;
+	d->res = n;
+	if (n <= 0)
 		return true;
-	}
-	/* Less than there was room for: it is empty, no need to be told so. */
-	if ((size_t)n < s.len && !(k->ready & WR_HUP))
-		k->ready &= (uint8_t)~WR_RD;
 	wr_room_take(l, &s, (uint32_t)n);
-	d->res = (int)n;
 	d->in = s;
-	d->flags = k->ready & WR_RD ? WR_HINT : 0;
+	d->flags = more ? WR_HINT : 0;
 	return true;
 }
 
@@ -126,6 +133,8 @@ try_recv(
 	struct wr_slice s;
 	bool done;
 
+	if (!(k->ready & WR_RD))
+		return park(l, k, op, d);
 	if (!wr_room_get(l, op->want, &s)) {
 		wr_loop_stall(l, op);
 		return false;
@@ -148,42 +157,47 @@ arm_recv(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 
 /* -- Send ---------------------------------------------------------------- */
 
-/* 0: all is out; -EAGAIN: the reader is slow; 1: more at once. */
+/* The kernel took `n` of `asked` bytes or says why not.  0: all is out;
+ * -EAGAIN: the reader is slow; 1: more at once. */
 static int
-try_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+took(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, uint32_t asked,
+    int n)
 {
 	struct wr_tx *tx = op->data;
-	uint32_t asked;
-	int n;
 
-	for (int i = 0; i < PIECES; i++) {
-		n = wr_tx_send(l, k, &asked);
-		if (n == -EINTR)
-			continue;
-		if (n < 0 && n != -EAGAIN)
-			return n;
-		if (n > 0)
-			wr_tx_advance(l, k, (uint32_t)n);
-		if (tx->left == 0)
-			return 0;
-		if (n < (int)asked) {
-			op->flags |= WR_OPF_SHORT;
-			k->ready &= (uint8_t)~WR_WR;
-			l->stats->short_sends++;
-			wr_tx_spill(l, tx);
-			return -EAGAIN;
-		}
-	}
-	return 1;
+	if (n < 0 && n != -EAGAIN)
+		return n;
+	if (n > 0)
+		wr_tx_advance(l, k, (uint32_t)n);
+	if (tx->left == 0)
+		return 0;
+	if (n >= (int)asked)
+		return 1;
+	op->flags |= WR_OPF_SHORT;
+	k->ready &= (uint8_t)~WR_WR;
+	l->stats->short_sends++;
+	wr_tx_spill(l, tx);
+	return -EAGAIN;
 }
 
 static int
-arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+try_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
-	int err = -EAGAIN;
+	uint32_t asked;
+	int n, err = 1;
 
-	if (k->ready & WR_WR)
-		err = try_send(l, k, op);
+	for (int i = 0; i < PIECES && err > 0; i++) {
+		n = wr_tx_send(l, k, &asked);
+		if (n != -EINTR)
+			err = took(l, k, op, asked, n);
+	}
+	return err;
+}
+
+/* After a try: wait, try again, or done. */
+static int
+send_on(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int err)
+{
 	if (err == -EAGAIN) {
 		op->flags |= WR_OPF_SHORT;
 		return l->be->want(l, k, op);
@@ -193,6 +207,24 @@ arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	else
 		wr_loop_post(l, op, err);
 	return 0;
+}
+
+static int
+arm_send(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
+{
+	int err = -EAGAIN;
+
+	if (k->ready & WR_WR)
+		err = try_send(l, k, op);
+	return send_on(l, k, op, err);
+}
+
+int
+wr_ready_sent(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int n)
+{
+	uint32_t asked = ((struct wr_tx *)op->data)->left;
+
+	return send_on(l, k, op, took(l, k, op, asked, n));
 }
 
 static bool

@@ -30,6 +30,13 @@ void wr_ready_init(struct wr_sock *k);
 /* The kernel says `bits` of `k`. */
 void wr_ready_event(struct wr_loop *l, struct wr_sock *k, unsigned bits);
 
+/* A receive with room for `asked` bytes got `n`, or -errno: are there more? */
+bool wr_ready_took(struct wr_sock *k, uint32_t asked, int n);
+/* All that `op` has left was to be sent, and the kernel took `n` bytes of it,
+ * or says -errno: as if arm() had done so. */
+int
+wr_ready_sent(struct wr_loop *l, struct wr_sock *k, struct wr_op *op, int n);
+
 int wr_ready_arm(struct wr_loop *l, struct wr_sock *k, struct wr_op *op);
 void wr_ready_cancel(struct wr_loop *l, struct wr_sock *k, struct wr_op *op);
 bool wr_ready_run(

@@ -210,6 +210,18 @@ wr_room_take(struct wr_loop *l, struct wr_slice *s, uint32_t n)
 	s->len = n;
 }
 
+bool
+wr_room_reserve(struct wr_loop *l, uint32_t len, struct wr_slice *s)
+{
+	const struct wr_blocks *p = &l->blocks;
+
+	/* Most of the pool is for those who know what they have. */
+	if (p->n_free * 2 < p->n || !wr_room_get(l, len, s) || s->len < len)
+		return false;
+	wr_room_take(l, s, len);
+	return true;
+}
+
 /* -- Slices -------------------------------------------------------------- */
 
 void

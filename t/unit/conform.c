@@ -398,6 +398,7 @@ run_backend(const char *name, const char *only)
 	run(tests_life, only);
 	run(tests_begin, only);
 	run(tests_time, only);
+	run(tests_many, only);
 }
 
 /* Is it of any use here? */

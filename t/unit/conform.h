@@ -92,7 +92,7 @@ struct test {
 	void (*run)(void);
 };
 extern const struct test tests_flow[], tests_life[], tests_begin[],
-    tests_time[];
+    tests_time[], tests_many[];
 extern const char *backend;
 
 #endif
