@@ -252,38 +252,48 @@ is_ours(const struct wr_shm_head *h, size_t bytes)
 	return true;
 }
 
-struct wr_shm *
-wr_shm_attach(int fd, const int *wake)
+/* -errno */
+static int
+attach(struct wr_shm *m)
 {
-	struct wr_shm *m;
-	size_t at[PARTS], bytes = plan(at);
+	size_t at[PARTS];
 	struct stat sb;
 	char *mem;
 
-	if (fstat(fd, &sb) < 0)
-		return NULL;
-	if (sb.st_size != (off_t)bytes) {
-		errno = EPROTO;
-		return NULL;
-	}
-	m = shm_alloc();
+	m->bytes = plan(at);
+	if (fstat(m->fd, &sb) < 0)
+		return -errno;
+	if (sb.st_size != (off_t)m->bytes)
+		return -EPROTO;
+	mem = map(m->fd, m->bytes);
+	if (mem == NULL)
+		return -errno;
+	point(m, mem);
+	if (is_ours(m->head, m->bytes))
+		return 0;
+	(void)munmap(mem, m->bytes);
+	return -EPROTO;
+}
+
+struct wr_shm *
+wr_shm_attach(int fd, const int *wake)
+{
+	struct wr_shm *m = shm_alloc();
+	int err;
+
+	/* Without memory for this much nothing goes on anyway. */
 	if (m == NULL)
 		return NULL;
-	mem = map(fd, bytes);
-	if (mem != NULL) {
-		point(m, mem);
-		if (is_ours(m->head, bytes)) {
-			m->fd = fd;
-			m->bytes = bytes;
-			memcpy(m->wake, wake, WR_SLOTS * sizeof(*wake));
-			m->head->binaries++;
-			return m;
-		}
-		(void)munmap(mem, bytes);
-		errno = EPROTO;
+	m->fd = fd;
+	memcpy(m->wake, wake, WR_SLOTS * sizeof(*wake));
+	err = attach(m);
+	if (err < 0) {
+		shm_free(m);
+		errno = -err;
+		return NULL;
 	}
-	shm_free(m);
-	return NULL;
+	m->head->binaries++;
+	return m;
 }
 
 uint64_t

@@ -43,8 +43,8 @@ struct wr_shm {
 /* NULL and errno. */
 struct wr_shm *wr_shm_new(void);
 /* The region of an older binary: `fd` and the eventfds (WR_SLOTS of them) are
- * taken over.  NULL with EPROTO if its layout is not ours; nothing is taken
- * over then. */
+ * taken over.  NULL and errno, EPROTO if its layout is not ours; they are
+ * closed then. */
 struct wr_shm *wr_shm_attach(int fd, const int *wake);
 /* When the first master of this region was started, wall clock; how many
  * binaries have used it, this one included. */

@@ -2,9 +2,11 @@
 #include "proc/shm.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "conf/conf.h"
 #include "proc/cells.h"
@@ -386,6 +388,22 @@ a_full_region_refuses_and_names_it(struct wr_cells *t)
 	wr_cells_reload(t);
 }
 
+/* What is refused is closed: it came with an upgrade, and nobody else of this
+ * process has it. */
+static void
+is_refused(int fd)
+{
+	int wake[WR_SLOTS], left = 0;
+
+	for (int i = 0; i < WR_SLOTS; i++)
+		wake[i] = i % 2 == 0 ? dup(m->wake[i]) : -1;
+	ok(wr_shm_attach(fd, wake) == NULL && errno == EPROTO);
+	for (int i = 0; i < WR_SLOTS; i++)
+		left += wake[i] >= 0 && fcntl(wake[i], F_GETFD) >= 0;
+	is_int(left, 0);
+	ok(fcntl(fd, F_GETFD) < 0 && errno == EBADF);
+}
+
 static void
 a_new_binary_finds_the_names(struct wr_cells *t)
 {
@@ -420,8 +438,9 @@ a_new_binary_finds_the_names(struct wr_cells *t)
 	is_int(wr_cells_find(names, WR_CELL_LISTENER, 0, "edge"), edge.cell);
 
 	m->head->parts[1][0] += 8;
-	ok(wr_shm_attach(m->fd, m->wake) == NULL && errno == EPROTO);
+	is_refused(dup(m->fd));
 	m->head->parts[1][0] -= 8;
+	is_refused(open("/dev/null", O_RDWR)); /* of another size */
 }
 
 int
