@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* pidfile - flock(2), because a new binary inherits it with the descriptor. */
+/*
+ * pidfile - flock(2), because a new binary inherits it with the descriptor.
+ *
+ * Whoever can read a file can lock it, and keep a weir that has died from being
+ * started again; a lock of fcntl(2) would not help, as one for reading keeps
+ * off writers too.  So nobody else can read it.
+ */
 #include "proc/pidfile.h"
 
 #include <dirent.h>
@@ -45,13 +51,16 @@ wr_pidfile_take(const char *path, struct wr_text *errors)
 	for (;;) {
 		int fd = open(path,
 		    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-		    0644);
+		    0600);
 
 		if (fd < 0)
 			return fail(fd, path, errors, "cannot open");
 		errno = EINVAL;
 		if (fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode))
 			return fail(fd, path, errors, "not a regular file");
+		/* One that was there already; if it is not ours, so be it. */
+		if ((sb.st_mode & 077) != 0)
+			(void)!fchmod(fd, 0600);
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 			if (errno != EWOULDBLOCK)
 				return fail(fd, path, errors, "cannot lock");
@@ -96,19 +105,6 @@ wr_pidfile_read(const char *path)
 		&pid) < 0)
 		return 0;
 	return (pid_t)pid;
-}
-
-bool
-wr_pidfile_locked(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	bool locked;
-
-	if (fd < 0)
-		return false;
-	locked = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
-	(void)close(fd);
-	return locked;
 }
 
 /* -- Children ------------------------------------------------------------ */

@@ -14,7 +14,8 @@
 
 #include "base/text.h"
 
-/* Open and lock; the file is left as it is.  The descriptor, or -errno after
+/* Open and lock; what stands in the file is left, but only its owner may read
+ * it, and so lock it.  The descriptor, or -errno after
  * a line to `errors`: -EWOULDBLOCK if another weir holds it. */
 wr_must_check int wr_pidfile_take(const char *path, struct wr_text *errors);
 wr_must_check int wr_pidfile_write(int fd, pid_t pid);
@@ -22,8 +23,6 @@ wr_must_check int wr_pidfile_write(int fd, pid_t pid);
 void wr_pidfile_remove(const char *path, int fd);
 /* What stands in it, or 0. */
 pid_t wr_pidfile_read(const char *path);
-/* Is there a master that holds it? */
-bool wr_pidfile_locked(const char *path);
 
 /* -- Children ------------------------------------------------------------ */
 
