@@ -22,7 +22,8 @@
 # WEIR_SLOW asks for the long form of a test, WEIR_PATIENCE is the number of
 # seconds after which a wait has failed, WEIR_KEEP keeps the folders.
 # WEIR_VALGRIND runs the program and its children under memcheck; waits are
-# longer then, and what memcheck says fails the test.
+# longer then, and what memcheck says fails the test.  WEIR_EMULATED has the
+# same patience, without memcheck.
 package Weir;
 
 use strict;
@@ -43,7 +44,8 @@ use Time::HiRes ();
 use Time::Local ();
 
 our $PROGRAM = $ENV{WEIR} // './weir';
-our $VALGRIND = $ENV{WEIR_VALGRIND} // 0;
+our $EMULATED = $ENV{WEIR_EMULATED} // 0;
+our $VALGRIND = $ENV{WEIR_VALGRIND} // $EMULATED;
 our $PATIENCE = $ENV{WEIR_PATIENCE} // ($VALGRIND ? 120 : 30);
 our $SLOW = $ENV{WEIR_SLOW} // 0;
 our $CHOP = $ENV{WEIR_CHOP} // 0;
@@ -78,6 +80,7 @@ sub memcheck
 {
 	my ($dir) = @_;
 
+	return if $EMULATED;
 	return ('valgrind', '-q', '--trace-children=yes',
 	    '--trace-children-skip=/bin/*,/usr/bin/*', '--vgdb=no',
 	    '--leak-check=full', '--show-leak-kinds=definite',

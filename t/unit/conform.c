@@ -382,7 +382,7 @@ run(const struct test *t, const char *only)
 		if (only != NULL && strcmp(only, t->name) != 0)
 			continue;
 		test_name = t->name;
-		(void)alarm(60);
+		tap_alarm();
 		begun = now_ms();
 		t->run();
 		if (now_ms() - begun > 2000)

@@ -4,7 +4,7 @@
  * Protocol.
  *
  * A test is a program that checks and ends with `return tap_done();`.  One
- * that hangs is killed after 60 seconds.
+ * that hangs is killed after 60 seconds, or after WEIR_ALARM.
  */
 #ifndef WR_TAP_H
 #define WR_TAP_H
@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,11 +25,21 @@ static int tap_run, tap_failed;
 	tap_is_int((intmax_t)(got), (intmax_t)(want), #got, __FILE__, __LINE__)
 #define is_str(got, want) tap_is_str((got), (want), #got, __FILE__, __LINE__)
 
+/* From now on. */
+static void
+tap_alarm(void)
+{
+	const char *seconds = getenv("WEIR_ALARM");
+
+	(void)alarm(
+	    seconds != NULL ? (unsigned)strtoul(seconds, NULL, 10) : 60);
+}
+
 /* Before main(), so that code before the first check is watched too. */
 __attribute__((constructor)) static void
 tap_start(void)
 {
-	(void)alarm(60);
+	tap_alarm();
 	/* Whole lines: a child that exits must not repeat its parent's. */
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 }
