@@ -50,13 +50,14 @@ enough(
 {
 	uint64_t back_ms = back_since_ms(x);
 	uint32_t i = __atomic_fetch_add(&x->failed_next, 1, __ATOMIC_RELAXED);
-	uint32_t first = i + 1 - c->failures, age;
+	uint32_t first = i + 1 - c->failures;
+	uint64_t age;
 
-	wr_store(&x->failed_ms[i % WR_FAILURES], (uint32_t)now_ms);
+	wr_store(&x->failed_ms[i % WR_FAILURES], now_ms);
 	(void)__atomic_fetch_add(&x->eject_failures, 1, __ATOMIC_RELAXED);
 	if (i + 1 < c->failures)
 		return false;
-	age = (uint32_t)now_ms - wr_load(&x->failed_ms[first % WR_FAILURES]);
+	age = now_ms - wr_load(&x->failed_ms[first % WR_FAILURES]);
 	return age < c->window_ms && (back_ms == 0 || age <= now_ms - back_ms);
 }
 

@@ -145,9 +145,10 @@ struct wr_server_state {
 	uint32_t check_streak;
 	/* Counters of all processes. */
 	uint64_t ejections, eject_failures;
-	/* When the last failures were, low bits of ms, in a ring. */
+	/* When the last failures were, in a ring; whole, as those of a server
+	 * that seldom fails may be months old. */
 	uint32_t failed_next;
-	uint32_t failed_ms[WR_FAILURES];
+	uint64_t failed_ms[WR_FAILURES];
 };
 
 /*

@@ -79,6 +79,20 @@ only_failures_of_one_window_count(void)
 }
 
 static void
+failures_of_long_ago_do_not_come_back(void)
+{
+	struct wr_eject_group *g = group(2);
+
+	/* 32 bits of milliseconds go round after 49.7 days. */
+	ok(!fails(g, 0, 4));
+	now += 1ull << 32;
+	ok(!fail(g, 0));
+	ok(!fails(g, 0, 3));
+	ok(fail(g, 0));
+	free(g);
+}
+
+static void
 the_first_failures_of_all_are_not_enough(void)
 {
 	struct wr_eject_group *g = group(2);
@@ -249,6 +263,7 @@ int
 main(void)
 {
 	only_failures_of_one_window_count();
+	failures_of_long_ago_do_not_come_back();
 	the_first_failures_of_all_are_not_enough();
 	as_many_as_are_remembered();
 	one_session_tries_before_all_return();
