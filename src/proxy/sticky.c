@@ -356,17 +356,37 @@ key_of(const struct wr_stats *st, const struct wr_ip *client)
 	return wr_hash(&seed, &of, sizeof(of));
 }
 
-/* The server of the group that is meant, or NULL. */
+/* The server of the group that has the cell, or NULL. */
+static const struct wr_server_conf *
+member_of(const struct wr_pick *k, uint32_t cell)
+{
+	const struct wr_joined_server *j;
+	uint32_t at;
+
+	if (cell < WR_FILE_CELLS) {
+		at = k->px->servers[cell].at;
+		return at < k->u->n_servers && k->u->servers[at].cell == cell
+			   ? &k->u->servers[at]
+			   : NULL;
+	}
+	if (cell >= WR_SERVER_CELLS || k->px->joined.servers == NULL)
+		return NULL;
+	j = &k->px->joined.servers[cell - WR_FILE_CELLS];
+	return j->here && j->conf.upstream == k->u ? &j->conf : NULL;
+}
+
+/* The server of the group that is meant, or NULL; without a look at all of
+ * them, as this is asked for every session. */
 static const struct wr_server_conf *
 server_of(const struct wr_pick *k, uint32_t id)
 {
-	const struct wr_server_conf *sv = wr_pick_first(k);
+	uint32_t cell = id & MASK(CELL_BITS);
+	const struct wr_server_conf *sv;
 
 	if (id == WR_STICKY_NOBODY)
 		return NULL;
-	while (sv != NULL && wr_sticky_id(k->px->stats, sv->cell) != id)
-		sv = wr_pick_next(k, sv);
-	return sv;
+	sv = member_of(k, cell);
+	return sv != NULL && wr_sticky_id(k->px->stats, cell) == id ? sv : NULL;
 }
 
 void

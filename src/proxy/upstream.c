@@ -151,6 +151,7 @@ refresh(struct wr_proxy *px, const struct wr_upstream_conf *u)
 		if (px->servers[cell].life != life)
 			px->servers[cell] =
 			    (struct wr_server_run){ .life = life };
+		px->servers[cell].at = i;
 	}
 }
 

@@ -31,6 +31,7 @@ struct wr_server_run {
 	uint32_t ewma_us; /* what it took lately, see wr_upstream_took() */
 	uint32_t source;  /* turn of our own addresses */
 	uint32_t life;    /* of the server that this is about, see stats.h */
+	uint32_t at;      /* in its group; of those that the file names */
 	uint64_t said_ms; /* when a failure was logged last */
 };
 

@@ -350,7 +350,7 @@ another_size_begins_with_what_was_known(void)
 static const struct wr_module *const modules[] = { NULL };
 static struct fake_conf f;
 static struct wr_proxy px;
-static struct wr_server_run runs[FAKE_SERVERS];
+static struct wr_server_run runs[WR_SERVER_CELLS];
 static struct wr_session s;
 static const struct wr_server_conf *sv;
 
@@ -363,6 +363,7 @@ begin(uint32_t n_servers)
 	px.loop = fake_new();
 	px.stats = fake_shared();
 	px.servers = runs;
+	px.uses = 1;
 	px.modules = modules;
 	f.upstream.sticky = (struct wr_sticky_conf){
 		.on = WR_STICKY_CLIENT, .expire_ms = 3600000, .buckets = 64
@@ -487,6 +488,63 @@ a_cell_that_another_server_has_is_not_remembered(void)
 }
 
 static void
+to_find_a_server_is_not_to_look_at_all_of_them(void)
+{
+	const uint32_t n = 1000;
+	size_t bytes = n * sizeof(struct wr_server_conf);
+	struct wr_server_conf *all;
+
+	begin(1);
+	all = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (all == MAP_FAILED)
+		abort();
+	for (uint32_t i = 0; i < n; i++) {
+		all[i] = f.servers[0];
+		all[i].cell = 2 * i + 1;
+		all[i].want = i == n - 1 ? WR_WANT_UP : WR_WANT_DOWN;
+	}
+	f.upstream.servers = all;
+	f.upstream.n_servers = n;
+	is_int(go("10.0.0.1"), 2 * n - 1);
+	/* From here on, whoever looks at another one dies. */
+	if (mprotect(all, bytes / 2, PROT_NONE) != 0)
+		abort();
+	is_int(go("10.0.0.1"), 2 * n - 1);
+	is_int(wr_stats_upstream(px.stats, 0, 0)->sticky_hits, 1);
+	(void)munmap(all, bytes);
+	finish();
+}
+
+static void
+a_server_that_has_joined_is_found_as_long_as_it_is_there(void)
+{
+	struct wr_join *x;
+	int cell;
+
+	begin(1);
+	f.servers[0].want = WR_WANT_DOWN;
+	if (wr_joined_init(&px.joined, px.stats) < 0)
+		abort();
+	x = &px.stats->joins[3];
+	x->member = 1;
+	x->max_conns = WR_OFF;
+	x->ip = wr_ip_of(&f.servers[0].addr.sa, f.servers[0].addr.len);
+	px.stats->roll->high = 4;
+	state(WR_FILE_CELLS + 3)->weight = 1;
+	wr_joined_use(&px.joined, &f.conf);
+	cell = go("10.0.0.1");
+	is_int(cell, WR_FILE_CELLS + 3);
+	is_int(go("10.0.0.1"), cell);
+	is_int(wr_stats_upstream(px.stats, 0, 0)->sticky_hits, 1);
+	x->member = 0;
+	wr_joined_look(&px.joined);
+	is_int(go("10.0.0.1"), -1);
+	wr_joined_fini(&px.joined);
+	finish();
+}
+
+static void
 a_backup_is_left_only_if_it_is_to_be(void)
 {
 	begin(2);
@@ -536,6 +594,8 @@ main(void)
 	a_server_that_is_not_usable_loses_its_clients();
 	a_draining_server_keeps_its_clients();
 	a_cell_that_another_server_has_is_not_remembered();
+	to_find_a_server_is_not_to_look_at_all_of_them();
+	a_server_that_has_joined_is_found_as_long_as_it_is_there();
 	a_backup_is_left_only_if_it_is_to_be();
 	who_has_no_address_is_not_remembered();
 	return tap_done();
