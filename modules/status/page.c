@@ -17,20 +17,24 @@
 
 static const char STYLE[] =
     "<style>\n"
-    ":root { color-scheme: light dark; --line: #8884; --soft: #777;\n"
+    ":root { color-scheme: light dark; --line: #8884; --soft: #6a6a6a;\n"
     "  --good: #176b45; --bad: #b3261e; --wait: #8a5a00 }\n"
-    "@media (prefers-color-scheme: dark) { :root { --soft: #999;\n"
+    "@media (prefers-color-scheme: dark) { :root { --soft: #a0a0a0;\n"
     "  --good: #6fd3a3; --bad: #ff8a80; --wait: #ffc46b } }\n"
     "body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto;\n"
     "  max-width: 76rem; padding: 1rem 1.5rem 3rem }\n"
     "h1 { margin: 0; font-size: 1.6rem } h2 { margin: 2rem 0 .3rem }\n"
     "h3 { margin: 1.4rem 0 .2rem } p { margin: .2rem 0 }\n"
-    ".soft { color: var(--soft) } .wide { overflow-x: auto }\n"
+    ".soft { color: var(--soft); font-weight: 400 }\n"
+    ".wide { overflow-x: auto }\n"
     "table { border-collapse: collapse; width: 100% }\n"
     "th, td { text-align: left; padding: .25rem .8rem .25rem 0;\n"
     "  border-bottom: 1px solid var(--line); vertical-align: top }\n"
     "thead th { color: var(--soft); font-weight: 500 }\n"
-    "tbody th { font-weight: 600 }\n"
+    "tbody th { font-weight: 600; overflow-wrap: anywhere }\n"
+    "th:first-child { width: 25%; min-width: 9rem }\n"
+    ".why { width: 17%; min-width: 9rem }\n"
+    ".n + :not(.n) { padding-left: 1rem }\n"
     ".n { text-align: right; font-variant-numeric: tabular-nums;\n"
     "  white-space: nowrap }\n"
     ".good { color: var(--good) } .bad { color: var(--bad) }\n"
@@ -42,7 +46,8 @@ static const char TABLE_PROCESSES[] =
     "<th scope=\"col\">process<th scope=\"col\">state"
     "<th scope=\"col\" class=\"n\">pid<th scope=\"col\">back end"
     "<th scope=\"col\" class=\"n\">configuration"
-    "<th scope=\"col\" class=\"n\">sessions<th scope=\"col\" class=\"n\">of"
+    "<th scope=\"col\" class=\"n\">sessions<th scope=\"col\" class=\"n\">at "
+    "most"
     "<th scope=\"col\" class=\"n\">accepted"
     "<th scope=\"col\" class=\"n\">age"
     "<th scope=\"col\" class=\"n\">longest turn</tr></thead>\n<tbody>\n";
@@ -61,7 +66,7 @@ static const char TABLE_LISTENERS[] =
 static const char TABLE_SERVERS[] =
     "<div class=\"wide\"><table>\n<thead><tr>"
     "<th scope=\"col\">server<th scope=\"col\">state"
-    "<th scope=\"col\">why<th scope=\"col\" class=\"n\">weight"
+    "<th scope=\"col\" class=\"why\">why<th scope=\"col\" class=\"n\">weight"
     "<th scope=\"col\" class=\"n\">sessions"
     "<th scope=\"col\" class=\"n\">connects"
     "<th scope=\"col\" class=\"n\">failures"
@@ -307,7 +312,7 @@ head(const struct wr_status *s, struct wr_text *t)
 	    servers > MANY ? AGAIN_MANY_S : AGAIN_S, STYLE, PACKAGE_VERSION);
 	age(t, wall > start ? wall - start : 0);
 	wr_text_printf(t,
-	    "; %llu sessions are open, %llu were accepted</p>\n"
+	    "; sessions: %llu open, %llu accepted</p>\n"
 	    "<p class=\"soft\">configuration %llu from ",
 	    (unsigned long long)sum.sessions, (unsigned long long)sum.accepted,
 	    (unsigned long long)s->generation);
