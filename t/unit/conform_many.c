@@ -264,6 +264,9 @@ many_are_few_calls(void)
 	}
 #endif
 	begin(l);
+	/* Before Linux 6.5 that can wait for ever where descriptors block. */
+	for (int i = 0; i < MANY && strcmp(backend, "io_uring") != 0; i++)
+		check(wr_sock_nonblock(ends[i].k.fd, true) == 0);
 	for (int i = 0; i < MANY; i++)
 		end_recv(l, &ends[i], 0);
 	turns(l, 3);
