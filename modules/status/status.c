@@ -125,7 +125,7 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 			wr_count(&n->denied, 1);
 			(void)close(d->res);
 		}
-	} else if (d->res != -ECANCELED && d->res != -ECONNABORTED) {
+	} else if (d->res != -ECANCELED) {
 		errno = -d->res;
 		wr_error("accept on %s: no more for a moment", e->text);
 		wr_timer_set(l, &self.again, ERROR_MS, on_again);

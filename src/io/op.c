@@ -69,6 +69,29 @@ wr_accept(struct wr_loop *l, struct wr_sock *k, unsigned flags, wr_done_fn *fn)
 		(flags & WR_FEW ? WR_OPF_FEW : 0));
 }
 
+bool
+wr_accept_passes(int err)
+{
+	switch (-err) {
+	case EAGAIN:
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENETUNREACH:
+	case EHOSTDOWN:
+	case EHOSTUNREACH:
+	case ENOPROTOOPT:
+#ifdef ENONET
+	case ENONET:
+#endif
+		return true;
+	default:
+		return false;
+	}
+}
+
 /* A readiness kernel reads the address at once, others when they like. */
 static int
 keep_addr(

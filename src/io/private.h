@@ -215,6 +215,9 @@ void wr_loop_settled(struct wr_loop *l, struct wr_sock *k);
 
 /* -- op.c -- */
 
+/* An error (-errno) of one client that went away, or of its network; accept(2)
+ * says to go on as if nobody had come.  All others end an accept. */
+bool wr_accept_passes(int err);
 /* Hand what was sent in this turn to the backend. */
 void wr_sends_issue(struct wr_loop *l);
 

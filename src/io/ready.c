@@ -314,31 +314,6 @@ run_connect(struct wr_loop *l, struct wr_sock *k, const struct wr_op *op,
 
 /* -- Accept -------------------------------------------------------------- */
 
-/* Errors of one client that went away, or of its network: accept(2) says to
- * go on as if nobody had come. */
-static bool
-is_of_client(int err)
-{
-	switch (err) {
-	case EAGAIN:
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case EPERM:
-	case ENETDOWN:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case EHOSTUNREACH:
-	case ENOPROTOOPT:
-#ifdef ENONET
-	case ENONET:
-#endif
-		return true;
-	default:
-		return false;
-	}
-}
-
 static bool
 run_accept(
     struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
@@ -349,7 +324,7 @@ run_accept(
 	l->stats->syscalls++;
 	fd = accept4(k->fd, (struct sockaddr *)&l->peer, &len,
 	    SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0 && is_of_client(errno))
+	if (fd < 0 && wr_accept_passes(-errno))
 		return park(l, k, op, d);
 	if (fd < 0) {
 		d->res = -errno;

@@ -296,15 +296,6 @@ recv_done(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
 		wr_loop_post(l, op, cqe->res);
 }
 
-/* Errors of one connection, which say nothing of the next. */
-static bool
-accept_goes_on(int err)
-{
-	return err != -EMFILE && err != -ENFILE && err != -ENOBUFS &&
-	       err != -ENOMEM && err != -EINVAL && err != -EBADF &&
-	       err != -ECANCELED && err != -ENOTSOCK && err != -EOPNOTSUPP;
-}
-
 /* It is readable, so there was somebody: one, or the next who accepts here
  * was quicker. */
 static int
@@ -330,7 +321,7 @@ accept_done(
 		wr_loop_post(l, op, -ECANCELED);
 	else if (res >= 0 && op->flags & BY_HAND)
 		wr_loop_ready(l, op);
-	else if (res >= 0 || accept_goes_on(res))
+	else if (res >= 0 || wr_accept_passes(res))
 		arm_accept(l, k, op);
 	else
 		wr_loop_post(l, op, res);
@@ -455,7 +446,7 @@ run_accept(
     struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
 {
 	d->res = accept_one(l, k);
-	if (d->res < 0 && !accept_goes_on(d->res))
+	if (d->res < 0 && !wr_accept_passes(d->res))
 		return true;
 	arm_accept(l, k, op);
 	d->flags = WR_MORE;

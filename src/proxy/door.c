@@ -187,25 +187,6 @@ wr_doors_freed(struct wr_proxy *px)
 		wr_timer_set(px->loop, &px->hold_timer, ROOM_MS, on_hold_over);
 }
 
-/* Errors of a connection that died while it waited, not of the door. */
-static bool
-is_passing(int err)
-{
-	switch (-err) {
-	case ECANCELED:
-	case ECONNABORTED:
-	case EPROTO:
-	case EPERM:
-	case ENETDOWN:
-	case ENETUNREACH:
-	case EHOSTDOWN:
-	case EHOSTUNREACH:
-		return true;
-	default:
-		return false;
-	}
-}
-
 /* From now on clients wait, until somebody leaves. */
 static void
 be_full(struct wr_proxy *px)
@@ -237,7 +218,7 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 		if (px->sessions.used >= px->sessions_max)
 			be_full(px);
 		note_room(px);
-	} else if (!is_passing(d->res)) {
+	} else if (d->res != -ECANCELED) {
 		errno = -d->res;
 		wr_error("accept on %s: no more for a moment", door->text);
 		hold_a_while(px);

@@ -927,7 +927,7 @@ without_descriptors_it_waits_a_little(void)
 	ok(fake_waits(&door()->sock.in) == WR_OP_NONE);
 	fake_pass(l, 500);
 	ok(fake_waits(&door()->sock.in) == WR_OP_ACCEPT);
-	fake_finish(l, &door()->sock.in, -ECONNABORTED);
+	fake_finish(l, &door()->sock.in, -ECANCELED);
 	ok(fake_waits(&door()->sock.in) == WR_OP_ACCEPT);
 	finish();
 }
