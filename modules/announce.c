@@ -38,6 +38,7 @@
 #define CONNS_MAX  256
 #define CONN_MS    5000
 #define SWEEP_MS   250
+#define ERROR_MS   200
 #define SAY_MS     10000
 #define SEEN_MAX   32768
 #define SEEN_TRIES 32
@@ -95,13 +96,13 @@ static struct {
 	struct seen *seen;
 	struct wr_hash_key hash;
 	uint64_t began_s;
-	struct wr_timer sweep, say;
+	struct wr_timer sweep, say, again;
 	uint64_t ignored[FATES];
 	uint32_t index;
 } self;
 
 static wr_done_fn on_datagram, on_accept, on_recv;
-static wr_timer_fn on_sweep, on_say, on_conn_late;
+static wr_timer_fn on_sweep, on_say, on_conn_late, on_again;
 
 static uint64_t
 wall_s(void)
@@ -363,6 +364,15 @@ ear_close(struct ear *e)
 	wr_close(self.ct->loop, &e->sock, on_ear_closed);
 }
 
+/* Not at once: what is missing would still be so. */
+static void
+ear_wait(const struct ear *e, int err)
+{
+	errno = -err;
+	wr_error("%s: no beats are heard for a moment", e->text);
+	wr_timer_set(self.ct->loop, &self.again, ERROR_MS, on_again);
+}
+
 static void
 ear_start(struct ear *e)
 {
@@ -370,10 +380,21 @@ ear_start(struct ear *e)
 			    : wr_watch(self.ct->loop, &e->sock, WR_OP_READABLE,
 				  on_datagram);
 
-	if (err == 0)
-		return;
-	errno = -err;
-	wr_error("%s: cannot hear beats", e->text);
+	if (err < 0)
+		ear_wait(e, err);
+}
+
+static void
+on_again(struct wr_loop *l, struct wr_timer *t)
+{
+	(void)l;
+	(void)t;
+	wr_list_each (n, &self.ears) {
+		struct ear *e = wr_container_of(n, struct ear, link);
+
+		if (e->sock.in.kind == WR_OP_NONE)
+			ear_start(e);
+	}
 }
 
 static void
@@ -392,8 +413,12 @@ on_datagram(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 	char bytes[WR_BEAT_MAX + 3];
 
 	(void)l;
-	if (d->res < 0 || e->closing)
+	if (e->closing || d->res == -ECANCELED)
 		return;
+	if (d->res < 0) {
+		ear_wait(e, d->res);
+		return;
+	}
 	for (int i = 0; i < DATAGRAMS; i++) {
 		struct wr_str line = { bytes, 0 };
 		struct wr_addr from = { .len = sizeof(from.un) };
@@ -507,7 +532,11 @@ on_accept(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
 		denied(e);
 		(void)close(d->res);
 	}
-	if ((d->flags & WR_MORE) == 0 && !e->closing && d->res != -ECANCELED)
+	if (d->flags & WR_MORE || e->closing || d->res == -ECANCELED)
+		return;
+	if (d->res < 0)
+		ear_wait(e, d->res);
+	else
 		ear_start(e);
 }
 
@@ -590,6 +619,7 @@ control_exit(struct wr_control *ct)
 {
 	wr_timer_stop(ct->loop, &self.sweep);
 	wr_timer_stop(ct->loop, &self.say);
+	wr_timer_stop(ct->loop, &self.again);
 	wr_list_each_safe (n, &self.ears)
 		ear_close(wr_container_of(n, struct ear, link));
 	wr_list_each_safe (m, &self.conns)

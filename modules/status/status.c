@@ -91,6 +91,7 @@ arm(struct ear *e)
 			return;
 		errno = -err;
 		wr_error("%s: cannot accept", e->text);
+		wr_timer_set(self.ct->loop, &self.again, ERROR_MS, on_again);
 	}
 }
 
