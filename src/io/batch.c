@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* batch - io_submit(2) for sockets; see batch.h. */
-#ifdef WR_HAVE_EPOLL
-
 #include "io/batch.h"
+#ifdef WR_HAVE_BATCH
 
 #include <assert.h>
 #include <errno.h>
@@ -12,18 +11,28 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "io/ready.h"
+
+/* Newer than some headers. */
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
 
 /* So many at once; with fewer than FEW the two calls of a batch do not pay. */
 #define BATCH 64u
 #define FEW   4u
 
-/* Room for one receive.  A socket that fills it has more, and is asked again
- * with more room. */
-#define ROOM 16384u
+/*
+ * Room for one receive: what most messages are, and a little more than a page,
+ * so that the beginnings of all do not meet in a few sets of the cache.  A
+ * socket that fills it has more, and is asked alone until it has less.
+ */
+#define ROOM WR_RECV_FEW
 
 struct wr_batch {
 	aio_context_t context;
@@ -69,9 +78,10 @@ job_set(struct wr_batch *b, unsigned i, unsigned how, int fd, const void *mem,
 
 /*
  * Do all jobs; -ECANCELED is the result of those that the kernel did not
- * take.  It has done what it took when it returns, and says so in this order.
+ * take.  It has done what it took when it returns.  False: it does not say
+ * what came of it.
  */
-static void
+static bool
 submit(struct wr_batch *b)
 {
 	long took = syscall(SYS_io_submit, b->context, (long)b->n, b->list);
@@ -85,32 +95,56 @@ submit(struct wr_batch *b)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		assert(n > 0 && n <= took - told);
+		if (n <= 0)
+			return false;
 		for (long i = 0; i < n; i++)
 			b->res[b->done[i].data] = (int)b->done[i].res;
 		told += n;
 	}
+	return true;
 }
 
-/* Can the kernel be told to do nothing that waits?  A receive of a pair that
- * would wait says so. */
-static void
-ask_nowait(struct wr_batch *b)
+/* A receive of a pair that does not block must say that there is nothing: who
+ * only looks like this kernel may say anything. */
+static bool
+try_pair(struct wr_batch *b, int fd, bool nowait)
+{
+	char c;
+
+	b->nowait = nowait;
+	b->n = 1;
+	job_set(b, 0, IOCB_CMD_PREAD, fd, &c, 1);
+	bool told = submit(b);
+	b->n = 0;
+	return told && b->res[0] == -EAGAIN;
+}
+
+static bool
+works(struct wr_batch *b)
 {
 	int pair[2];
-	char c;
+	bool fine;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
 		pair) != 0)
-		return;
-	b->nowait = true;
-	b->n = 1;
-	job_set(b, 0, IOCB_CMD_PREAD, pair[0], &c, 1);
-	submit(b);
-	b->n = 0;
-	b->nowait = b->res[0] == -EAGAIN;
+		return false;
+	fine = try_pair(b, pair[0], true) || try_pair(b, pair[0], false);
 	(void)close(pair[0]);
 	(void)close(pair[1]);
+	return fine;
+}
+
+static const char *
+why_not(struct wr_batch *b)
+{
+	if (!pipes_may_break())
+		return "SIGPIPE is not ignored";
+	if (syscall(SYS_io_setup, BATCH, &b->context) != 0)
+		return strerror(errno);
+	if (works(b))
+		return NULL;
+	(void)syscall(SYS_io_destroy, b->context);
+	return "it does not work on sockets";
 }
 
 /* The batch, made at its first use; NULL: there is none. */
@@ -118,15 +152,18 @@ static struct wr_batch *
 batch_get(struct wr_batch **at)
 {
 	struct wr_batch *b = *at;
+	const char *why;
 
 	if (b == NULL) {
 		b = *at = calloc(1, sizeof(*b));
 		if (b == NULL)
 			return NULL;
-		b->off = !pipes_may_break() ||
-			 syscall(SYS_io_setup, BATCH, &b->context) != 0;
-		if (!b->off)
-			ask_nowait(b);
+		why = why_not(b);
+		b->off = why != NULL;
+		if (b->off)
+			wr_info("events: epoll receives and sends one by one, "
+				"without io_submit(2): %s",
+			    why);
 	}
 	return b->off ? NULL : b;
 }
@@ -146,7 +183,8 @@ wr_batch_abandon(struct wr_batch **at)
 	*at = NULL;
 }
 
-/* An older kernel waits for a descriptor that may block: ask once. */
+/* An older kernel waits for a descriptor that may block: is it one?  Ours are
+ * not. */
 static bool
 may_go(struct wr_loop *l, const struct wr_batch *b, struct wr_sock *k)
 {
@@ -159,12 +197,23 @@ may_go(struct wr_loop *l, const struct wr_batch *b, struct wr_sock *k)
 	return true;
 }
 
+static void
+run(struct wr_loop *l, struct wr_batch *b)
+{
+	bool told = submit(b);
+
+	/* Bytes would be lost. */
+	assert(told);
+	l->stats->syscalls += 2;
+}
+
 /* -- Receive ------------------------------------------------------------- */
 
 static bool
-to_receive(const struct wr_op *op)
+to_receive(struct wr_op *op)
 {
-	return op->state == WR_ST_READY && op->kind == WR_OP_RECV;
+	return op->state == WR_ST_READY && op->kind == WR_OP_RECV &&
+	       !(wr_sock_of_in(op)->flags & WR_KF_MUCH);
 }
 
 static void
@@ -189,6 +238,8 @@ received(struct wr_loop *l, struct wr_op *op, struct wr_slice *s, int n)
 	struct wr_sock *k = wr_sock_of_in(op);
 	bool more = wr_ready_took(k, s->len, n);
 
+	if (n == (int)ROOM)
+		k->flags |= WR_KF_MUCH;
 	if (n <= 0)
 		wr_slice_put(l, s);
 	if (n == -EAGAIN || n == -EINTR || n == -ECANCELED)
@@ -217,13 +268,13 @@ wr_batch_recv(struct wr_loop *l, struct wr_batch **at, struct wr_op *head)
 	for (n = 0; n < seen; n++, op = op->next)
 		if (to_receive(op))
 			add_recv(l, b, op);
-	if (b->n >= FEW) {
-		l->stats->syscalls += 2;
-		submit(b);
-	}
+	if (b->n >= FEW)
+		run(l, b);
 	for (n = 0; n < b->n; n++)
 		received(l, b->op[n], &b->room[n],
 		    b->n >= FEW ? b->res[n] : -ECANCELED);
+	if (b->n > 0)
+		wr_blocks_offer(l);
 	b->n = 0;
 	return seen;
 }
@@ -271,8 +322,7 @@ sent(struct wr_loop *l, struct wr_op *op, int n)
 static void
 send_all(struct wr_loop *l, struct wr_batch *b)
 {
-	l->stats->syscalls += 2;
-	submit(b);
+	run(l, b);
 	for (unsigned i = 0; i < b->n; i++)
 		sent(l, b->op[i], b->res[i]);
 	b->n = 0;

@@ -6,12 +6,16 @@
  * a socket that must not wait they are done before it returns, so that it only
  * saves the way into the kernel and back: worth it where io_uring is not to be
  * had and a system call is dear.  What cannot be done here is left to be done
- * alone; nothing depends on a batch.
+ * alone; nothing depends on a batch.  Whether the kernel can is tried first.
  */
 #ifndef WR_BATCH_H
 #define WR_BATCH_H
 
 #include "io/private.h"
+
+#if defined(__linux__) && __has_include(<linux/aio_abi.h>)
+#define WR_HAVE_BATCH 1
+#endif
 
 struct wr_batch;
 
@@ -26,7 +30,8 @@ wr_batch_recv(struct wr_loop *l, struct wr_batch **b, struct wr_op *head);
 void wr_batch_send(struct wr_loop *l, struct wr_batch **b);
 /* Leaves NULL. */
 void wr_batch_free(struct wr_batch **b);
-/* In a forked child: it is the parent's.  Leaves NULL. */
+/* In a forked child: it is the parent's, and its two pages stay until exec().
+ * Leaves NULL. */
 void wr_batch_abandon(struct wr_batch **b);
 
 #endif

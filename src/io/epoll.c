@@ -72,7 +72,9 @@ epoll_abandon(struct wr_loop *l)
 {
 	struct epoll *e = l->priv;
 
+#ifdef WR_HAVE_BATCH
 	wr_batch_abandon(&e->batch);
+#endif
 	(void)close(e->fd); /* only our copy */
 	free(e->map);
 	free(e);
@@ -83,7 +85,9 @@ epoll_fini(struct wr_loop *l)
 {
 	struct epoll *e = l->priv;
 
+#ifdef WR_HAVE_BATCH
 	wr_batch_free(&e->batch);
+#endif
 	epoll_abandon(l);
 }
 
@@ -211,6 +215,7 @@ epoll_turn(struct wr_loop *l, int64_t wait_us)
 	}
 }
 
+#ifdef WR_HAVE_BATCH
 static unsigned
 epoll_recv_many(struct wr_loop *l, struct wr_op *head)
 {
@@ -226,6 +231,7 @@ epoll_send_many(struct wr_loop *l)
 
 	wr_batch_send(l, &e->batch);
 }
+#endif
 
 const struct wr_backend wr_backend_epoll = {
 	.name = "epoll",
@@ -238,8 +244,10 @@ const struct wr_backend wr_backend_epoll = {
 	.arm = wr_ready_arm,
 	.cancel = wr_ready_cancel,
 	.run = wr_ready_run,
+#ifdef WR_HAVE_BATCH
 	.recv_many = epoll_recv_many,
 	.send_many = epoll_send_many,
+#endif
 	.turn = epoll_turn,
 	.want = epoll_want,
 	.unwant = epoll_unwant,

@@ -269,7 +269,7 @@ wr_must_check int wr_shutdown(struct wr_loop *l, struct wr_sock *k);
  * be NULL) at the end of a turn; `k` may be freed there.  wr_abort() resets
  * the connection instead of ending it.  wr_release() does the same but leaves
  * the descriptor open and to the caller, in k->fd; bytes that were received
- * ahead of a chatty socket are lost.
+ * ahead of a chatty socket, or whose completion is on its way, are lost.
  */
 void wr_close(struct wr_loop *l, struct wr_sock *k, wr_close_fn *fn);
 void wr_abort(struct wr_loop *l, struct wr_sock *k, wr_close_fn *fn);

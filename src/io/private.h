@@ -39,6 +39,7 @@ enum wr_op_state {
 #define WR_KF_RELEASE  0x01u /* leave the descriptor open */
 #define WR_KF_ABORT    0x02u /* reset */
 #define WR_KF_NONBLOCK 0x04u /* known to be O_NONBLOCK */
+#define WR_KF_MUCH     0x08u /* filled the room of a small receive */
 #define WR_KF_OWN      0xf0u
 
 /* Operations linked by op->next. */

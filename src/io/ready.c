@@ -117,6 +117,8 @@ recv_into(struct wr_loop *l, struct wr_sock *k, struct wr_op *op,
 	more = wr_ready_took(k, s.len, n);
 	if (n == -EAGAIN)
 		return park(l, k, op, d);
+	if (n < (int)WR_RECV_FEW)
+		k->flags &= (uint8_t)~WR_KF_MUCH;
 	d->res = n;
 	if (n <= 0)
 		return true;
@@ -133,13 +135,14 @@ try_recv(
 	struct wr_slice s;
 	bool done;
 
-	if (!(k->ready & WR_RD))
-		return park(l, k, op, d);
-	if (!wr_room_get(l, op->want, &s)) {
+	if (!(k->ready & WR_RD)) {
+		done = park(l, k, op, d);
+	} else if (wr_room_get(l, op->want, &s)) {
+		done = recv_into(l, k, op, s, d);
+	} else {
 		wr_loop_stall(l, op);
 		return false;
 	}
-	done = recv_into(l, k, op, s, d);
 	wr_blocks_offer(l);
 	return done;
 }

@@ -21,6 +21,9 @@
 /* Of an event only: the kernel cannot tell success from failure. */
 #define WR_DOUBT 8u
 
+/* A receive of fewer bytes than these is small; see WR_KF_MUCH. */
+#define WR_RECV_FEW 4352u
+
 /* k->flags: the kernel tells only changes of this one, so a bit of k->ready
  * that is known must not be forgotten. */
 #define WR_KF_EDGE 0x10u

@@ -213,11 +213,18 @@ wr_room_take(struct wr_loop *l, struct wr_slice *s, uint32_t n)
 bool
 wr_room_reserve(struct wr_loop *l, uint32_t len, struct wr_slice *s)
 {
-	const struct wr_blocks *p = &l->blocks;
+	struct wr_blocks *p = &l->blocks;
+	struct wr_block *b = p->cur;
 
 	/* Most of the pool is for those who know what they have. */
-	if (p->n_free * 2 < p->n || !wr_room_get(l, len, s) || s->len < len)
+	if (p->n_free * 2 < p->n)
 		return false;
+	if (b == NULL || b->size - b->used < len) {
+		if ((b = pop_free(p)) == NULL)
+			return false;
+		p->cur = b;
+	}
+	*s = (struct wr_slice){ b->mem + b->used, len, b };
 	wr_room_take(l, s, len);
 	return true;
 }
