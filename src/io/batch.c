@@ -109,7 +109,7 @@ submit(struct wr_batch *b)
 static bool
 try_pair(struct wr_batch *b, int fd, bool nowait)
 {
-	char c;
+	char c = 0;
 
 	b->nowait = nowait;
 	b->n = 1;
