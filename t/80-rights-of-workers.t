@@ -14,9 +14,10 @@ sub conf
 {
 	my (%o) = @_;
 	my $listen = join ', ', map { qq("$_") } @{$o{listen}};
+	my $mode = defined $o{mode} ? qq(mode = "$o{mode}";) : '';
 
 	return <<"EOT";
-listeners = { web = { listen = [ $listen ]; mode = "$o{mode}"; return = 200;
+listeners = { web = { listen = [ $listen ]; $mode return = 200;
 }; };
 EOT
 }
@@ -37,7 +38,7 @@ SKIP: {
 	skip 'no setpriv', 4 if system("$as true 2>/dev/null") != 0;
 	my $w = Weir->start(workers => 1, wrap => ['sh', '-c',
 	    qq(chown -R 65534 "\$(dirname "\$3")" && exec $as "\$@"), 'sh'],
-	    conf => conf(listen => ['127.0.0.1:81'], mode => '0660'));
+	    conf => conf(listen => ['127.0.0.1:81']));
 	my $none = join ' ', ('0' x 16) x 4;
 	isnt(rights($w->master), $none, 'the master has a right');
 	is(rights($_), $none, 'others have none')
