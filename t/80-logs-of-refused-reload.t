@@ -66,7 +66,7 @@ sub open_files
 	my $w = Weir->start(listen => [Weir::listener()], workers => 1,
 	    conf => conf(more => <<'EOT'));
 error_log = "stderr";
-reload_timeout = "100ms";
+reload_timeout = "700ms";
 watchdog = { limit = "off"; };
 EOT
 	my @workers = $w->workers;

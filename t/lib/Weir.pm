@@ -648,6 +648,20 @@ sub pids
 
 sub workers { return $_[0]->pids('worker') }
 
+# How much dearer the kernel is here than on a machine that limits of CPU time
+# are meant for, at least 1: a system call there is half a microsecond at most,
+# and some virtual machines need three times as much.
+sub slowness
+{
+	my $cpu = sub { Time::HiRes::clock_gettime(
+	    Time::HiRes::CLOCK_PROCESS_CPUTIME_ID()) };
+	my $began = $cpu->();
+
+	getppid for 1 .. 50000;
+	my $us = ($cpu->() - $began) / 50000 * 1e6;
+	return $us > 0.5 ? $us / 0.5 : 1;
+}
+
 # Bytes of the process: Rss, Pss, Private.
 sub memory
 {
