@@ -57,15 +57,23 @@ sub settled
 sub percent
 {
 	my ($s, $seconds) = @_;
-	my ($began, $used) = (Weir::now(), used());
+	my ($began, $used, $turns) = (Weir::now(), used(), turns());
 
 	ok(!Weir::readable($s, $seconds), 'nothing comes');
-	return 100 * (used() - $used) / (Weir::now() - $began);
+	my $took = Weir::now() - $began;
+	return (100 * (used() - $used) / $took, (turns() - $turns) / $took);
+}
+
+sub turns
+{
+	my ($p) = grep { $_->{role} eq 'worker' } @{$w->status->{processes}};
+
+	return $p->{loop}{turns};
 }
 
 my $first = $w->connect;
 Weir::chat($first, 'x', 1);
-my $alone = percent($first, 2);
+my ($alone) = percent($first, 2);
 my @c = map { $w->connect } 1 .. $IDLE - 1;
 
 sub all_echo
@@ -78,12 +86,19 @@ sub all_echo
 
 is(all_echo('x'), $IDLE - 1, "$IDLE connections, each has been used once");
 settled($first);
-my $many = percent($first, $SECONDS);
-diag(sprintf 'CPU with 1 idle connection %.3f %%, with %d %.3f %%', $alone,
-    $IDLE, $many);
-my $limit = $PERCENT * Weir::slowness();
-cmp_ok($alone, '<', $limit, "one idle connection: under $PERCENT %");
-cmp_ok($many, '<', $limit, "$IDLE idle connections: under $PERCENT %");
+my ($many, $turns) = percent($first, $SECONDS);
+diag(sprintf 'CPU with 1 idle connection %.3f %%, with %d %.3f %%, %.1f turns a ' .
+    'second', $alone, $IDLE, $many, $turns);
+my $slow = Weir::slowness();
+cmp_ok($alone, '<', $PERCENT * $slow, "one idle connection: under $PERCENT %");
+cmp_ok($turns, '<', 20, 'few turns for all of them');
+SKIP: {
+	# A turn makes the kernel look at all of them: then it is the kernel
+	# that would be measured.
+	skip 'the kernel is dear here', 1 if $Weir::EVENTS eq 'poll' && $slow > 1.5;
+	cmp_ok($many, '<', $PERCENT * $slow,
+	    "$IDLE idle connections: under $PERCENT %");
+}
 is(all_echo('y'), $IDLE - 1, 'and all of them still work');
 close $_ for $first, @c;
 $w->stop;

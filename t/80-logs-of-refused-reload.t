@@ -63,17 +63,20 @@ sub open_files
 
 # One of the two logs is no file of ours.
 {
-	my $w = Weir->start(listen => [Weir::listener()], workers => 1,
-	    conf => conf(more => <<'EOT'));
+	my $more = <<'EOT';
 error_log = "stderr";
-reload_timeout = "700ms";
 watchdog = { limit = "off"; };
 EOT
+	my $w = Weir->start(listen => [Weir::listener()], workers => 1,
+	    conf => conf(more => $more));
+	# Too short for one that takes the place of a stopped one.
+	my $short = conf(more => $more . qq(reload_timeout = "20ms";\n));
 	my @workers = $w->workers;
 	my $before = open_files($w);
 
 	$w->signal('STOP', @workers);
-	is(scalar $w->reload, '1', 'a worker is silent: refused') for 1 .. 2;
+	is(scalar $w->reload($short), '1', 'a worker is silent: refused')
+	    for 1 .. 2;
 	is(open_files($w), $before, 'no log file is left open');
 	$w->signal('CONT', @workers);
 	$w->stop;
