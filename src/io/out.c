@@ -17,9 +17,6 @@
 #define ROOM_MANY 0x40u
 #define ROOM_END  (ROOM_ONCE | ROOM_MANY)
 
-/* k->flags: the socket does not block. */
-#define KF_NONBLOCK 0x10u
-
 /* A short send, or none, is how we learn of a slow reader: so it does not
  * wait, and does not go on by itself (MSG_WAITALL). */
 static void
@@ -74,12 +71,12 @@ move(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
 	int err;
 
-	if (!(k->flags & KF_NONBLOCK)) {
+	if (!(k->flags & WR_KF_NONBLOCK)) {
 		l->stats->syscalls += 2;
 		err = wr_sock_nonblock(k->fd, true);
 		if (err < 0)
 			return err;
-		k->flags |= KF_NONBLOCK;
+		k->flags |= WR_KF_NONBLOCK;
 	}
 	if (op->kind == WR_OP_FILL)
 		return wr_pipe_fill(l, op->data, k->fd, l->chop);
