@@ -15,6 +15,7 @@
 #include "modules/limit.h"
 
 #include <assert.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
@@ -28,6 +29,8 @@
 #define COUNT_MAX  ((1u << COUNT_BITS) - 1)
 /* So often another process may take a place before us. */
 #define TRIES 4
+/* So long one waits for another process's turn. */
+#define TURN_NS UINT64_C(10000000)
 /* A dry run says no more than one line in that time. */
 #define QUIET_MS 1000
 
@@ -54,8 +57,45 @@ counts(uint64_t word, uint64_t key)
 	return tag_of(word) == tag_of(key) ? word & COUNT_MAX : 0;
 }
 
-uint16_t
-wr_limit_add(const struct wr_stats *st, uint32_t slot, uint64_t key)
+static uint64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static bool
+hand(uint32_t *turn, uint32_t from, uint32_t to)
+{
+	return __atomic_compare_exchange_n(
+	    turn, &from, to, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+/* A process that is stopped in its turn loses it; one that died in it has been
+ * followed by us, or loses it as well. */
+static void
+take_turn(uint32_t *turn, uint32_t me)
+{
+	uint64_t until_ns = 0;
+
+	for (;;) {
+		uint32_t whose = wr_load(turn);
+
+		if ((whose == 0 || whose == me) && hand(turn, whose, me))
+			return;
+		if (until_ns == 0)
+			until_ns = now_ns() + TURN_NS;
+		else if (now_ns() > until_ns && hand(turn, whose, me))
+			return;
+		(void)sched_yield();
+	}
+}
+
+/* The place of its count; 0: there is none. */
+static uint16_t
+add(const struct wr_stats *st, uint32_t slot, uint64_t key)
 {
 	struct wr_limit_conns *c = &st->limit_conns[slot];
 	uint32_t first = first_of(key, WR_LIMIT_CONNS), at = WR_LIMIT_CONNS;
@@ -77,6 +117,27 @@ wr_limit_add(const struct wr_stats *st, uint32_t slot, uint64_t key)
 	return (uint16_t)(at + 1);
 }
 
+enum wr_claimed
+wr_limit_claim(const struct wr_stats *st, uint32_t slot, uint64_t key,
+    uint32_t max, bool keep, uint16_t *at)
+{
+	uint32_t *turn = &st->limit_rates->turns[key % WR_LIMIT_TURNS];
+	enum wr_claimed how = WR_CLAIM_IN;
+
+	take_turn(turn, slot + 1);
+	*at = add(st, slot, key);
+	if (*at == 0)
+		how = WR_CLAIM_FULL;
+	else if (wr_limit_sum(st, key) > max)
+		how = WR_CLAIM_OVER;
+	if (how == WR_CLAIM_OVER && !keep) {
+		wr_limit_drop(st, slot, *at);
+		*at = 0;
+	}
+	(void)hand(turn, slot + 1, 0);
+	return how;
+}
+
 void
 wr_limit_drop(const struct wr_stats *st, uint32_t slot, uint16_t at)
 {
@@ -95,7 +156,8 @@ wr_limit_sum(const struct wr_stats *st, uint64_t key)
 	uint32_t first = first_of(key, WR_LIMIT_CONNS);
 	uint64_t n = 0;
 
-	/* Our own words are out before we look at others'. */
+	/* Our own words are out before we look at others', should one of them
+	 * have lost its turn. */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	for (uint32_t slot = 0; slot < high; slot++) {
 		const struct wr_limit_conns *c = &st->limit_conns[slot];
@@ -277,32 +339,28 @@ static bool
 too_many(
     struct wr_session *s, const struct limit *c, enum what what, uint32_t max)
 {
-	const struct wr_stats *st = s->px->stats;
-	uint64_t key;
-	uint16_t at;
+	enum wr_claimed how;
 
 	if (max == 0)
 		return false;
-	key = key_of(s, c, what);
-	at = wr_limit_add(st, s->px->slot_index, key);
-	s->limit_at[what == IP_CONNS] = at;
-	if (at == 0)
+	how =
+	    wr_limit_claim(s->px->stats, s->px->slot_index, key_of(s, c, what),
+		max, c->dry_run, &s->limit_at[what == IP_CONNS]);
+	if (how == WR_CLAIM_FULL)
 		count_full(s);
-	return at != 0 && wr_limit_sum(st, key) > max;
+	return how == WR_CLAIM_OVER;
 }
 
 static bool
 too_often(struct wr_session *s, const struct limit *c, enum what what,
     const struct wr_rate *rate)
 {
-	struct timespec ts;
 	enum wr_rated how;
 
 	if (rate->n == 0)
 		return false;
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
 	how = wr_limit_rate(s->px->stats->limit_rates, key_of(s, c, what), rate,
-	    c->burst, (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec);
+	    c->burst, now_ns());
 	if (how == WR_RATE_FULL)
 		count_full(s);
 	return how == WR_RATE_OVER;

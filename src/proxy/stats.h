@@ -200,11 +200,13 @@ struct wr_roll {
  * places that follow from it.
  *
  * Sessions: each slot has a table, written by its process alone, of words that
- * are bits of the key above a count; a word whose count is 0 is free.
+ * are bits of the key above a count; a word whose count is 0 is free.  Who adds
+ * one has its turn, one of WR_LIMIT_TURNS by the key: its slot and 1, or 0.
  */
 #define WR_LIMIT_WAYS  16
 #define WR_LIMIT_CONNS 32768
 #define WR_LIMIT_RATES 65536
+#define WR_LIMIT_TURNS 64
 struct wr_limit_conns {
 	uint64_t used; /* not all zero */
 	uint64_t v[WR_LIMIT_CONNS];
@@ -221,6 +223,7 @@ struct wr_limit_rates {
 		uint64_t key;
 		uint64_t due_ns; /* monotonic */
 	} v[WR_LIMIT_RATES];
+	uint32_t turns[WR_LIMIT_TURNS]; /* of sessions */
 };
 
 struct wr_sticky_head;
