@@ -24,7 +24,7 @@ void
 wr_errs_vadd(struct wr_errs *e, const struct wr_source *src, uint32_t line,
     const char *fmt, va_list ap)
 {
-	struct wr_text text = { 0 };
+	struct wr_text text = { 0 }, shown = { 0 };
 	struct wr_err *err;
 
 	e->total++;
@@ -34,7 +34,10 @@ wr_errs_vadd(struct wr_errs *e, const struct wr_source *src, uint32_t line,
 	if (err == NULL)
 		return;
 	wr_text_vprintf(&text, fmt, ap);
-	*err = (struct wr_err){ src, line, e->total, text.p };
+	/* What is quoted may be any bytes; a terminal would obey some. */
+	wr_text_oneline(&shown, (struct wr_str){ text.p, text.len });
+	wr_text_fini(&text);
+	*err = (struct wr_err){ src, line, e->total, shown.p };
 }
 
 void
