@@ -216,12 +216,8 @@ check_steps(
 	const struct wr_node *steps = wr_node_get(n, "steps"), *one;
 	struct wr_health_step *v = h->steps.v;
 
-	if (h->type != WR_CHECK_SCRIPT) {
-		if (steps != NULL)
-			wr_check_error(
-			    c, steps, "steps are for type = \"script\"");
+	if (h->type != WR_CHECK_SCRIPT)
 		return;
-	}
 	if (h->steps.n == 0 || h->steps.n > CHECKED_STEPS) {
 		wr_check_error(c, n,
 		    "a script has 1 to %d steps, as in "
@@ -250,6 +246,18 @@ code(struct wr_str s, uint16_t *to)
 	return true;
 }
 
+/* Else something has been said already. */
+static bool
+texts_only(const struct wr_node *n)
+{
+	if (n == NULL || !wr_node_plural(n))
+		return n == NULL || n->kind == WR_N_TEXT;
+	for (n = n->first; n != NULL; n = n->next)
+		if (n->kind != WR_N_TEXT)
+			return false;
+	return true;
+}
+
 static void
 check_status(
     struct wr_check *c, const struct wr_node *n, struct wr_health_conf *h)
@@ -269,7 +277,7 @@ check_status(
 			    "\"200\" or \"200-399\"",
 			    h->status.v[i]);
 	}
-	if (h->status.n == 0)
+	if (h->status.n == 0 && texts_only(wr_node_get(n, "status")))
 		wr_check_error(
 		    c, at(n, "status"), "no status would pass the check");
 	h->ranges = r;
@@ -339,6 +347,38 @@ check_target(
 			    u->servers[i].name);
 }
 
+/* A uri beside a type that asks for none is a check of less than was meant. */
+static void
+check_moot(
+    struct wr_check *c, const struct wr_node *n, const struct wr_health_conf *h)
+{
+	static const struct {
+		const char *key, *types;
+	} FOR[] = {
+		{ "method", "\"http\"" },
+		{ "uri", "\"http\"" },
+		{ "host", "\"http\" or \"tls\"" },
+		{ "status", "\"http\"" },
+		{ "body", "\"http\"" },
+		{ "steps", "\"script\"" },
+	};
+	const struct wr_node *type = wr_node_get(n, "type"), *m;
+
+	/* Defaults are for upstreams of all types; and a wrong type has been
+	 * reported. */
+	if (wr_check_owner(c) == NULL ||
+	    (type != NULL && (type->kind != WR_N_TEXT ||
+				 strcmp(type->text, types[h->type]) != 0)))
+		return;
+	for (size_t i = 0; i < WR_COUNT(FOR); i++) {
+		m = wr_node_get(n, FOR[i].key);
+		if (m != NULL && strstr(FOR[i].types, types[h->type]) == NULL)
+			wr_check_error(c, m,
+			    "it is for type = %s, not for \"%s\"", FOR[i].types,
+			    types[h->type]);
+	}
+}
+
 void
 wr_health_check(struct wr_check *c, const struct wr_node *n, void *value)
 {
@@ -347,6 +387,7 @@ wr_health_check(struct wr_check *c, const struct wr_node *n, void *value)
 	check_http(c, n, h);
 	if (!h->on)
 		return;
+	check_moot(c, n, h);
 	check_steps(c, n, h);
 	check_target(c, n, h);
 }

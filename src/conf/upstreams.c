@@ -228,6 +228,17 @@ upstream_name(const void *all, uint32_t i)
 	return ((const struct wr_upstream_conf *const *)all)[i]->name;
 }
 
+/* One that is longer than the longest would do nothing. */
+static void
+check_retry(struct wr_check *c, const struct wr_node *n,
+    const struct wr_upstream_conf *u)
+{
+	if (u->retry.backoff_ms > u->retry.max_backoff_ms)
+		wr_check_error(c, wr_node_get(n, "retry"),
+		    "backoff is longer than max_backoff (%u ms)",
+		    u->retry.max_backoff_ms);
+}
+
 /* Following fallbacks from here must come to an end. */
 static void
 check_fallback(struct wr_check *c, const struct wr_node *n,
@@ -265,6 +276,7 @@ one(struct wr_check *c, const struct wr_node *n,
 	    c, n, wr_upstream_keys, u, WR_AT_UPSTREAM, base->mod);
 	c->owner = NULL;
 	check_sticky(c, n, u);
+	check_retry(c, n, u);
 	wr_check_ports(c, n, u);
 	if (wr_node_get(n, "servers") == NULL &&
 	    wr_node_get(n, "announce") == NULL)
