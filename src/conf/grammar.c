@@ -356,7 +356,7 @@ no_name(struct wr_in *in, const struct wr_open *o, char c)
 	else if (c == '"')
 		wr_lex_stop(&in->x, in->x.line,
 		    "a name is expected, not a string: names stand without "
-		    "quotes");
+		    "quotes, several values in ( )");
 	else if (c == ';' || c == ',')
 		wr_lex_stop(&in->x, in->x.line,
 		    "a name is expected, not \"%c\": one too many?", c);

@@ -71,6 +71,10 @@ parse_protocol(struct wr_check *c, const struct wr_key *key,
 	*(enum wr_protocol *)field = THEY[i].protocol;
 	if (!THEY[i].built)
 		wr_check_error(c, n, "\"%s\" is not built yet", NAMES[i]);
+	/* What else it needs depends on what was meant. */
+	if (n->parent != NULL && (!THEY[i].built || n->kind != WR_N_TEXT ||
+				     strcmp(n->text, NAMES[i]) != 0))
+		n->parent->bad = true;
 }
 
 void

@@ -197,7 +197,12 @@ one(struct wr_check *c, const struct wr_node *n, struct wr_str s, void *arg)
 		host.len = (size_t)(colon - s.p);
 		port = (struct wr_str){ colon + 1, s.len - host.len - 1 };
 	}
-	if (port.p == NULL)
+	if (ports(s, &p[0], &p[1]))
+		wr_check_error(c, n,
+		    "\"%.*s\" has no address: write \":%.*s\", or "
+		    "\"*:%.*s\" for IPv4 only",
+		    WR_STR_ARG(s), WR_STR_ARG(s), WR_STR_ARG(s));
+	else if (port.p == NULL)
 		wr_check_error(c, n,
 		    "\"%.*s\" has no port: write \"*:80\", \"[::]:80\", "
 		    "\":80\", \":7000-7099\", \"unix:/path\" or \"fd:3\"",
@@ -225,7 +230,11 @@ wr_parse_listen(struct wr_check *c, const struct wr_key *key,
 	    wr_container_of(field, struct wr_listener_conf, listens);
 	struct found f = { 0 };
 
-	wr_check_texts(c, n, one, &f);
+	/* A port alone; what is wrong is said there. */
+	if (n->kind == WR_N_INT)
+		one(c, n, wr_str_of(n->text), &f);
+	else
+		wr_check_texts(c, n, one, &f);
 	if (f.n == 0 && wr_node_plural(n) && n->n == 0)
 		wr_check_wrong(c, key, n, "it listens on nothing");
 	l->n_listens = f.n;

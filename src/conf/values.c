@@ -2,6 +2,7 @@
 /* values - one value of each type; see check.h. */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 
 #include "conf/core.h"
 
@@ -74,6 +75,20 @@ bare_number(const struct wr_node *n)
 	return err == 0 || err == -ERANGE;
 }
 
+/* The largest unit that leaves a whole number. */
+static const char *
+with_unit(uint64_t num, const struct unit *units, size_t n_units, char *text,
+    size_t size)
+{
+	size_t i = n_units - 1;
+
+	while (i > 0 && num % units[i].factor != 0)
+		i--;
+	(void)snprintf(text, size, "%llu%s",
+	    (unsigned long long)(num / units[i].factor), units[i].name);
+	return text;
+}
+
 #define TIME_WORDS "\"250ms\", \"30s\", \"2m\", \"1h\""
 
 static void
@@ -103,10 +118,12 @@ static void
 time_ms(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
     uint32_t *ms)
 {
-	char text[WR_SHOWN];
-	uint64_t num = 0, factor = 0;
+	uint64_t num = 0, factor = 0, max = WR_TIME_MAX;
+	char text[WR_SHOWN], limit[32];
 	int err;
 
+	if (key->max > 0 && (uint64_t)key->max < max)
+		max = (uint64_t)key->max;
 	if (is_off(n) && key->min <= 0) {
 		*ms = WR_OFF;
 		return;
@@ -118,13 +135,16 @@ time_ms(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 		wr_check_wrong(c, key, n, "it cannot be off");
 	} else if (err == -EINVAL) {
 		no_time(c, key, n);
-	} else if (err < 0 || num * factor > WR_TIME_MAX ||
-		   (key->max > 0 && num * factor > (uint64_t)key->max)) {
-		wr_check_wrong(
-		    c, key, n, "%s is too long", wr_check_shown(key, n, text));
+	} else if (err < 0 || num * factor > max) {
+		wr_check_wrong(c, key, n, "%s is too long: at most %s",
+		    wr_check_shown(key, n, text),
+		    with_unit(
+			max, TIMES, WR_COUNT(TIMES), limit, sizeof(limit)));
 	} else if (key->min > 0 && num * factor < (uint64_t)key->min) {
-		wr_check_wrong(
-		    c, key, n, "%s is too short", wr_check_shown(key, n, text));
+		wr_check_wrong(c, key, n, "%s is too short: at least %s",
+		    wr_check_shown(key, n, text),
+		    with_unit((uint64_t)key->min, TIMES, WR_COUNT(TIMES), limit,
+			sizeof(limit)));
 	} else {
 		*ms = (uint32_t)(num * factor);
 	}
@@ -134,10 +154,12 @@ static void
 size_bytes(struct wr_check *c, const struct wr_key *key,
     const struct wr_node *n, uint64_t *bytes)
 {
-	char text[WR_SHOWN];
-	uint64_t num = 0, factor = 0, size;
+	uint64_t num = 0, factor = 0, size, max, min;
+	char text[WR_SHOWN], limit[32];
 	int err;
 
+	max = key->max > 0 ? (uint64_t)key->max : UINT64_MAX;
+	min = key->min > 0 ? (uint64_t)key->min : 0;
 	if (is_off(n) && key->may_be_off) {
 		*bytes = UINT64_MAX;
 		return;
@@ -156,12 +178,16 @@ size_bytes(struct wr_check *c, const struct wr_key *key,
 		    "%s is no size: write \"512b\", \"16k\", \"4m\" or "
 		    "\"1g\"",
 		    wr_check_shown(key, n, text));
-	else if (err < 0 || (key->max > 0 && size > (uint64_t)key->max))
-		wr_check_wrong(
-		    c, key, n, "%s is too large", wr_check_shown(key, n, text));
-	else if (size < (uint64_t)(key->min > 0 ? key->min : 0))
-		wr_check_wrong(
-		    c, key, n, "%s is too small", wr_check_shown(key, n, text));
+	else if (err < 0 || size > max)
+		wr_check_wrong(c, key, n, "%s is too large: at most %s",
+		    wr_check_shown(key, n, text),
+		    with_unit(
+			max, SIZES, WR_COUNT(SIZES), limit, sizeof(limit)));
+	else if (size < min)
+		wr_check_wrong(c, key, n, "%s is too small: at least %s",
+		    wr_check_shown(key, n, text),
+		    with_unit(
+			min, SIZES, WR_COUNT(SIZES), limit, sizeof(limit)));
 	else
 		*bytes = size;
 }
@@ -190,8 +216,12 @@ rate(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 		    "%s is no rate: write \"20/s\", \"30/m\", \"100/h\" or "
 		    "\"off\"",
 		    wr_check_shown(key, n, text));
-	else if (err < 0 || num == 0)
+	else if (err < 0)
 		wr_check_wrong(c, key, n, "%s is out of range",
+		    wr_check_shown(key, n, text));
+	else if (num == 0)
+		wr_check_wrong(c, key, n,
+		    "%s would let nobody in: \"off\" is no limit",
 		    wr_check_shown(key, n, text));
 	else
 		*r = (struct wr_rate){ (uint32_t)num, (uint32_t)factor };
