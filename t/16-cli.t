@@ -62,6 +62,9 @@ runs('-t of a broken file', ['-t', @bad], 1, $none,
 runs('-T of a broken file', ['-T', @bad], 1, undef, qr/wrkers/);
 runs('a start with a broken file', [@bad], 1, $none, qr/weir\.conf:1: /);
 ok(!-e "$dir/weir.pid", 'and nothing was made');
+my @homeless = conf("listeners = { };\npid = \"/nonexistent/weir.pid\";\n");
+runs('a pid file that cannot be made', [@homeless], 1, $none,
+    qr{weir\.conf:2: pid = "/nonexistent/weir\.pid": });
 
 # -s finds the master by --pid, by the file, even if that is broken.
 for my $word (qw(reload reopen quit stop upgrade status)) {

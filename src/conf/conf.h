@@ -231,9 +231,10 @@ struct wr_listener_conf {
 };
 
 struct wr_logs_conf {
-	const char *to;  /* path, "stderr", "stdout", "syslog", "off" */
-	uint32_t level;  /* enum wr_level */
-	uint32_t format; /* enum wr_log_format */
+	const char *to;    /* path, "stderr", "stdout", "syslog", "off" */
+	const char *where; /* "file:line"; the file, if it is not written */
+	uint32_t level;    /* enum wr_level */
+	uint32_t format;   /* enum wr_log_format */
 };
 
 /* Reasons of ends that can be told apart. */
@@ -250,7 +251,7 @@ struct wr_line_conf {
 
 struct wr_access_conf {
 	struct wr_line_conf line;
-	const char *to; /* as of wr_logs_conf */
+	const char *to, *where; /* as of wr_logs_conf */
 };
 
 struct wr_control_conf {
@@ -276,9 +277,9 @@ struct wr_conf {
 	uint64_t bytes; /* of the arena */
 	const char *path;
 	uint32_t workers;
-	const char *user;  /* "" if not written */
-	uint32_t uid, gid; /* WR_OFF: not to be changed */
-	const char *pid;
+	const char *user;            /* "" if not written */
+	uint32_t uid, gid;           /* WR_OFF: not to be changed */
+	const char *pid, *pid_where; /* as `where` of wr_logs_conf */
 	bool pid_written;
 	struct {
 		const char *backend;

@@ -107,7 +107,7 @@ wr_must_check int wr_check_unix(struct wr_check *c, const struct wr_node *n,
     struct wr_str s, struct wr_addr *a);
 void wr_check_bad_path(
     struct wr_check *c, const struct wr_node *n, struct wr_str s, int err);
-/* "file:line", for the value. */
+/* "file:line", for the value; the file, if `n` is a preset. */
 const char *wr_check_where(struct wr_check *c, const struct wr_node *n);
 void wr_check_routes(struct wr_check *c, const struct wr_node *n,
     const struct wr_rules *outer, const struct wr_route_conf **routes,

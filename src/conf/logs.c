@@ -12,7 +12,7 @@
 /* Indices of fields are bytes. */
 #define FIELDS_MAX 64
 
-static wr_parse_fn parse_to, parse_access_to, parse_fields, parse_skip;
+static wr_parse_fn parse_error_to, parse_access_to, parse_fields, parse_skip;
 
 static const char *const LEVELS[] = { "debug", "info", "notice", "warn",
 	"error", NULL };
@@ -21,7 +21,7 @@ static const char *const FORMATS[] = { "text", "json", NULL };
 const struct wr_key wr_error_log_keys[] = {
 	{ "to", WR_CUSTOM, ERR(to), "stderr",
 	    "a file, \"stderr\", \"stdout\" or \"syslog\"", WR_LIVE,
-	    .parse = parse_to, .path = true },
+	    .parse = parse_error_to, .path = true },
 	{ "level", WR_CHOICE, ERR(level), "info",
 	    "debug, info, notice, warn or error", WR_LIVE, .choices = LEVELS },
 	{ "format", WR_CHOICE, ERR(format), "text", "text or json", WR_LIVE,
@@ -48,6 +48,32 @@ const struct wr_key wr_access_log_keys[] = {
 _Static_assert(ACC(line) == 0, "offsets of a line are the same in both");
 const struct wr_key *const wr_line_keys = &wr_access_log_keys[1];
 
+/* A log of that name is hardly meant. */
+static bool
+slip(struct wr_check *c, const struct wr_node *n)
+{
+	static const char *const TRUTHS[] = { "on", "true", "yes", "false",
+		"no" };
+
+	for (size_t i = 0; i < WR_COUNT(TRUTHS); i++)
+		if (strcmp(n->text, TRUTHS[i]) == 0) {
+			wr_check_error(c, n,
+			    "\"%s\" does not say where: write a file, "
+			    "\"stdout\", \"stderr\" or \"off\"",
+			    n->text);
+			return true;
+		}
+	for (size_t i = 0; LEVELS[i] != NULL; i++)
+		if (strcmp(n->text, LEVELS[i]) == 0) {
+			wr_check_error(c, n,
+			    "\"%s\" is a level, not a place: write level = "
+			    "\"%s\"",
+			    n->text, n->text);
+			return true;
+		}
+	return false;
+}
+
 /* Files are paths, the rest are words. */
 static void
 parse_to(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
@@ -65,14 +91,29 @@ parse_to(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 	path.type = WR_PATH;
 	if (n->kind == WR_N_TEXT && n->text[0] == '\0')
 		wr_check_wrong(c, key, n, "\"\" is no place to write to");
-	else
+	else if (n->kind < WR_N_TEXT || !slip(c, n))
 		wr_check_value(c, &path, n, field);
+}
+
+static void
+parse_error_to(struct wr_check *c, const struct wr_key *key,
+    const struct wr_node *n, void *field)
+{
+	struct wr_logs_conf *conf =
+	    wr_container_of(field, struct wr_logs_conf, to);
+
+	conf->where = wr_check_where(c, n);
+	parse_to(c, key, n, field);
 }
 
 static void
 parse_access_to(struct wr_check *c, const struct wr_key *key,
     const struct wr_node *n, void *field)
 {
+	struct wr_access_conf *conf =
+	    wr_container_of(field, struct wr_access_conf, to);
+
+	conf->where = wr_check_where(c, n);
 	if (n->kind == WR_N_TEXT && strcmp(n->text, "syslog") == 0)
 		wr_check_error(c, n,
 		    "\"syslog\" is not built yet for the access log: write a "

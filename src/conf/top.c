@@ -235,6 +235,7 @@ parse_pid(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 	(void)key;
 	if (z == NULL)
 		return;
+	conf->pid_where = wr_check_where(c, n);
 	if (n->src == NULL && c->load->prefix != NULL) {
 		/* The default, below the prefix. */
 		struct wr_text t = { 0 };

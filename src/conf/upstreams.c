@@ -166,6 +166,8 @@ wr_check_where(struct wr_check *c, const struct wr_node *n)
 	struct wr_text t = { 0 };
 	const char *z;
 
+	if (n->src == NULL)
+		return c->conf->path;
 	wr_text_printf(&t, "%s:%u", n->src->name, n->line);
 	z = wr_arena_str(c->arena, (struct wr_str){ t.p, t.len });
 	wr_text_fini(&t);

@@ -109,7 +109,7 @@ check_reload(
 	wr_text_printf(errors,
 	    "%s: pid = \"%s\": was \"%s\", and takes effect only with an "
 	    "upgrade (weir -s upgrade)\n",
-	    c->path, c->pid, m->run->conf->pid);
+	    c->pid_where, c->pid, m->run->conf->pid);
 	return -EINVAL;
 }
 
@@ -213,7 +213,7 @@ static int
 take_pid(struct wr_master *m, const struct wr_conf *c)
 {
 	struct wr_text errors = { 0 }, orphans = { 0 };
-	int fd = wr_pidfile_take(c->pid, &errors);
+	int fd = wr_pidfile_take(c->pid, c->pid_where, &errors);
 	bool fatal = fd == -EWOULDBLOCK || c->pid_written;
 
 	m->pid_fd = fd;

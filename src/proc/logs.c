@@ -69,7 +69,7 @@ folder_is_safe(const char *path, const struct wr_conf *c, const char **user)
 
 static int
 open_file(const char *path, const struct wr_conf *c, const char *key,
-    struct wr_text *errors)
+    const char *where, struct wr_text *errors)
 {
 	const char *user;
 	int fd;
@@ -78,7 +78,7 @@ open_file(const char *path, const struct wr_conf *c, const char *key,
 		wr_text_printf(errors,
 		    "%s: %s = \"%s\": the folder may be written by the "
 		    "user \"%s\"\n",
-		    c->path, key, path, user);
+		    where, key, path, user);
 		return -1;
 	}
 	fd = open(path,
@@ -86,14 +86,14 @@ open_file(const char *path, const struct wr_conf *c, const char *key,
 		O_NONBLOCK,
 	    0644);
 	if (fd < 0)
-		wr_text_printf(errors, "%s: %s = \"%s\": %s\n", c->path, key,
+		wr_text_printf(errors, "%s: %s = \"%s\": %s\n", where, key,
 		    path, strerror(errno));
 	return fd;
 }
 
 static int
-open_log(const char *to, const char *key, int *fd, const struct wr_conf *c,
-    struct wr_text *errors)
+open_log(const char *to, const char *key, const char *where, int *fd,
+    const struct wr_conf *c, struct wr_text *errors)
 {
 	*fd = -1;
 	if (strcmp(to, "stderr") == 0)
@@ -101,7 +101,7 @@ open_log(const char *to, const char *key, int *fd, const struct wr_conf *c,
 	else if (strcmp(to, "stdout") == 0)
 		*fd = STDOUT_FILENO;
 	else if (strcmp(to, "syslog") != 0 && strcmp(to, "off") != 0)
-		*fd = open_file(to, c, key, errors);
+		*fd = open_file(to, c, key, where, errors);
 	else
 		return 0;
 	return *fd < 0 ? -1 : 0;
@@ -115,12 +115,13 @@ wr_logs_open(struct wr_logs *logs, const struct wr_conf *c, bool daemon,
 	int err = 0;
 
 	(void)memset(logs, 0, sizeof(*logs));
-	err |=
-	    open_log(c->error_log.to, "error_log", &logs->error_fd, c, errors);
+	err |= open_log(c->error_log.to, "error_log", c->error_log.where,
+	    &logs->error_fd, c, errors);
 	/* Nobody reads the standard output of a daemon. */
 	logs->access_fd = -1;
 	if (!daemon || strcmp(to, "stdout") != 0)
-		err |= open_log(to, "access_log", &logs->access_fd, c, errors);
+		err |= open_log(to, "access_log", c->access_log.where,
+		    &logs->access_fd, c, errors);
 	(void)snprintf(logs->error, sizeof(logs->error), "%s", c->error_log.to);
 	(void)snprintf(
 	    logs->access, sizeof(logs->access), "%s", c->access_log.to);

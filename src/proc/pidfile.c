@@ -32,19 +32,20 @@ is_file(const char *path, int fd)
 }
 
 static int
-fail(int fd, const char *path, struct wr_text *errors, const char *what)
+fail(int fd, const char *path, const char *where, struct wr_text *errors,
+    const char *what)
 {
 	int err = -errno;
 
-	wr_text_printf(
-	    errors, "pid file %s: %s: %s\n", path, what, strerror(-err));
+	wr_text_printf(errors, "%s: pid = \"%s\": %s: %s\n", where, path, what,
+	    strerror(-err));
 	if (fd >= 0)
 		(void)close(fd);
 	return err;
 }
 
 int
-wr_pidfile_take(const char *path, struct wr_text *errors)
+wr_pidfile_take(const char *path, const char *where, struct wr_text *errors)
 {
 	struct stat sb;
 
@@ -54,16 +55,18 @@ wr_pidfile_take(const char *path, struct wr_text *errors)
 		    0600);
 
 		if (fd < 0)
-			return fail(fd, path, errors, "cannot open");
+			return fail(fd, path, where, errors, "cannot open");
 		errno = EINVAL;
 		if (fstat(fd, &sb) < 0 || !S_ISREG(sb.st_mode))
-			return fail(fd, path, errors, "not a regular file");
+			return fail(
+			    fd, path, where, errors, "not a regular file");
 		/* One that was there already; if it is not ours, so be it. */
 		if ((sb.st_mode & 077) != 0)
 			(void)!fchmod(fd, 0600);
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 			if (errno != EWOULDBLOCK)
-				return fail(fd, path, errors, "cannot lock");
+				return fail(
+				    fd, path, where, errors, "cannot lock");
 			wr_text_printf(errors,
 			    "weir runs already: process %ld holds %s\n",
 			    (long)wr_pidfile_read(path), path);

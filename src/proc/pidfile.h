@@ -15,9 +15,11 @@
 #include "base/text.h"
 
 /* Open and lock; what stands in the file is left, but only its owner may read
- * it, and so lock it.  The descriptor, or -errno after
- * a line to `errors`: -EWOULDBLOCK if another weir holds it. */
-wr_must_check int wr_pidfile_take(const char *path, struct wr_text *errors);
+ * it, and so lock it.  `where` ("file:line") says who named it.  The
+ * descriptor, or -errno after a line to `errors`: -EWOULDBLOCK if another weir
+ * holds it. */
+wr_must_check int
+wr_pidfile_take(const char *path, const char *where, struct wr_text *errors);
 wr_must_check int wr_pidfile_write(int fd, pid_t pid);
 /* Remove the file (if it is still this one) and the folder, close. */
 void wr_pidfile_remove(const char *path, int fd);
