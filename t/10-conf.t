@@ -74,7 +74,7 @@ sub good
 my $APP = 'upstreams = { app = { servers = "10.0.0.5:80"; }; };';
 my ($dump);
 
-good('nothing', '', workers => '"auto"', 'timeouts.idle' => '"10m"',
+good('nothing', 'listeners = { };', workers => '"auto"', 'timeouts.idle' => '"10m"',
     'events.backend' => '"auto"', 'error_log.level' => '"info"',
     'access_log.to' => '"stdout"', reload_timeout => '"15s"');
 

@@ -113,17 +113,21 @@ for my $bad (
 	    'x = { listen = "fd:7"; upstream = "e"; };'),
 	    qr/weir\.conf:\d+: .*fd:7/],
 	['a key that takes an upgrade', conf(more =>
-	    'pid = "/tmp/another.pid";'), qr/pid .*upgrade/],
+	    'pid = "/tmp/another.pid";'), qr/weir\.conf:\d+: pid .*upgrade/],
 	['a log that cannot be opened', conf(more =>
 	    'error_log = { to = "/nonexistent/log"; };'),
-	    qr{/nonexistent/log}],
+	    qr{weir\.conf:\d+: error_log = "/nonexistent/log"}],
+	['an empty file', \'', qr/weir\.conf: nothing is in it/],
+	['a file of comments', \"# gone\n", qr/weir\.conf: nothing is in it/],
 	['no file', undef, qr/weir\.conf/],
 ) {
 	my ($name, $text, $why) = @$bad;
 	my @queue = queue($CLIENTS / 2);
 
 	unlink $w->{conf} unless defined $text;
-	my ($st, $said) = $w->reload($text);
+	# As it is, without what all files of tests say.
+	Weir::spew($w->{conf}, $$text) if ref $text;
+	my ($st, $said) = $w->reload(ref $text ? undef : $text);
 	push @queue, queue($CLIENTS / 2);
 	refused($name, $st, $said, $why);
 	is(Weir::Load::harvest(\@queue), "$CLIENTS ok", "$name: it serves");

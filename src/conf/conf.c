@@ -99,6 +99,13 @@ check(struct loading *l, struct wr_node *files)
 	conf->path = wr_check_str(c, wr_str_of(l->ld->path));
 	conf->user = "";
 	c->root = wr_merge(c, files);
+	/* One that is being written, or could not be for want of room, must
+	 * not take all listeners away. */
+	if (c->root->n == 0 && !l->scan.includes)
+		wr_check_error(c, NULL,
+		    "%s: nothing is in it: write \"listeners = { };\" if there "
+		    "are to be none",
+		    conf->path);
 	wr_check_all(c);
 	name_files(c, &l->scan);
 }

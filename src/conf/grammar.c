@@ -416,6 +416,7 @@ setting(struct wr_in *in, struct wr_open *o, char c)
 	if (!equals(in, name))
 		return false;
 	if (o->depth == 0 && wr_str_is(name, "include")) {
+		in->s->includes = true;
 		if (!include(in))
 			return false;
 	} else {

@@ -50,7 +50,8 @@ struct wr_scan {
 	const struct wr_source **sources;
 	uint32_t n_sources, sources_size;
 	uint64_t bytes;
-	bool failed; /* nothing may follow */
+	bool failed;   /* nothing may follow */
+	bool includes; /* a file names others, which may be none */
 	struct wr_name *names;
 	uint32_t n_names, names_size;
 	uint32_t groups, again, n_files;

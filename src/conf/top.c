@@ -314,6 +314,15 @@ check_watchdog(struct wr_check *c)
 		    "worker may be killed");
 }
 
+static void
+check_idle(struct wr_check *c)
+{
+	if (c->conf->n_listeners == 0 && !wr_check_failed(c))
+		wr_check_notice(c, NULL,
+		    "%s: there are no listeners: nobody can come in",
+		    c->conf->path);
+}
+
 void
 wr_check_all(struct wr_check *c)
 {
@@ -333,4 +342,5 @@ wr_check_all(struct wr_check *c)
 	wr_check_listeners(
 	    c, wr_node_get(c->root, "listeners"), defaults(c, "listener"));
 	wr_timeouts_settle(&conf->timeouts);
+	check_idle(c);
 }
