@@ -18,6 +18,7 @@
  *
  * A floor includes only lower ones: base < wire, io < conf < proxy < proc.
  */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ struct command {
 	const char *word;  /* -s */
 	char what;         /* t T V v s, or 0: run */
 	const char *wrong; /* of the command line */
+	const char *why;
 };
 
 /* -- The command line ---------------------------------------------------- */
@@ -69,67 +71,85 @@ is_word(const char *word)
 	return false;
 }
 
+static bool
+refuse(struct command *c, const char *wrong, const char *why)
+{
+	c->wrong = wrong;
+	c->why = why;
+	return false;
+}
+
+/* One run does one thing. */
+static bool
+take_what(struct command *c, char what, const char *arg)
+{
+	if (c->what != 0 && c->what != what)
+		return refuse(c, arg, "it does not go with an option before");
+	c->what = what;
+	return true;
+}
+
 /* Long options are few: their names stand where a letter would. */
 static bool
 long_option(struct command *c, char **argv, int *i)
 {
-	if (strcmp(argv[*i], "--beside") == 0) {
+	const char *arg = argv[*i];
+
+	if (strcmp(arg, "--help") == 0)
+		return take_what(c, 'h', arg);
+	if (strcmp(arg, "--version") == 0)
+		return take_what(c, 'v', arg);
+	if (strcmp(arg, "--beside") == 0)
 		c->o.beside = true;
-	} else if (strcmp(argv[*i], "--pid") == 0 && argv[*i + 1] != NULL) {
+	else if (strncmp(arg, "--pid=", 6) == 0)
+		c->o.pid = arg + 6;
+	else if (strcmp(arg, "--pid") != 0)
+		return refuse(c, arg, "there is no such option");
+	else if (argv[*i + 1] == NULL)
+		return refuse(c, arg, "its value is missing");
+	else
 		c->o.pid = argv[++*i];
-	} else if (strncmp(argv[*i], "--pid=", 6) == 0) {
-		c->o.pid = argv[*i] + 6;
-	} else if (strcmp(argv[*i], "--help") == 0) {
-		c->what = 'h';
-	} else if (strcmp(argv[*i], "--version") == 0) {
-		c->what = 'v';
-	} else {
-		c->wrong = argv[*i];
-		return false;
-	}
 	return true;
 }
 
 /* One letter; `value` is the rest of its argument or the next one. */
 static bool
-take_value(struct command *c, char letter, const char *value)
+take_value(struct command *c, char letter, const char *arg, const char *value)
 {
-	c->wrong = "an option lacks its value";
 	if (value == NULL)
-		return false;
-	c->wrong = NULL;
+		return refuse(c, arg, "its value is missing");
 	if (letter == 'c') {
 		c->o.conf = value;
-	} else if (letter == 'p') {
-		c->o.prefix = value;
-	} else {
-		c->what = 's';
-		c->word = value;
-		if (!is_word(value)) {
-			c->wrong = value;
-			return false;
-		}
+		return true;
 	}
-	return true;
+	if (letter == 'p') {
+		c->o.prefix = value;
+		return true;
+	}
+	if (!is_word(value))
+		return refuse(c, value, "-s does not know this word");
+	c->word = value;
+	return take_what(c, 's', arg);
 }
 
 static bool
 letters(struct command *c, char **argv, int *i)
 {
-	for (const char *p = argv[*i] + 1; *p != '\0'; p++) {
+	const char *arg = argv[*i];
+
+	for (const char *p = arg + 1; *p != '\0'; p++) {
 		if (strchr("cps", *p) != NULL) {
 			const char *value = p[1] != '\0' ? p + 1 : argv[++*i];
 
-			return take_value(c, *p, value);
+			return take_value(c, *p, arg, value);
 		}
 		if (*p == 'd') {
 			c->o.daemon = true;
 		} else if (*p == 'q') {
 			c->o.quiet = true;
-		} else if (strchr("tTVvh", *p) != NULL) {
-			c->what = *p;
-		} else {
-			c->wrong = argv[*i];
+		} else if (strchr("tTVvh", *p) == NULL) {
+			return refuse(c, arg, "there is no such option");
+		} else if (!take_what(c, *p, arg)) {
 			return false;
 		}
 	}
@@ -142,10 +162,10 @@ parse(struct command *c, char **argv)
 	for (int i = 1; argv[i] != NULL; i++) {
 		bool good;
 
-		c->wrong = argv[i];
 		if (argv[i][0] != '-' || argv[i][1] == '\0')
-			return false;
-		c->wrong = NULL;
+			return refuse(c, argv[i],
+			    "this is no option (a configuration is named by "
+			    "-c)");
 		if (argv[i][1] == '-')
 			good = long_option(c, argv, &i);
 		else
@@ -153,6 +173,8 @@ parse(struct command *c, char **argv)
 		if (!good)
 			return false;
 	}
+	if (c->o.pid != NULL && c->what != 's')
+		return refuse(c, "--pid", "it goes with -s only");
 	return true;
 }
 
@@ -227,9 +249,13 @@ say(const struct command *c)
 
 	if (c->o.pid != NULL)
 		return wr_ask_say(c->o.pid, c->word);
-	if (!wr_conf_scan_pid(c->o.conf, pid, sizeof(pid)))
-		(void)snprintf(pid, sizeof(pid), "%s/weir.pid",
-		    c->o.prefix != NULL ? c->o.prefix : WR_RUN_DIR);
+	if (wr_conf_scan_pid(c->o.conf, pid, sizeof(pid)))
+		return wr_ask_say(pid, c->word);
+	(void)snprintf(pid, sizeof(pid), "%s/weir.pid",
+	    c->o.prefix != NULL ? c->o.prefix : WR_RUN_DIR);
+	if (access(c->o.conf, R_OK) < 0)
+		(void)fprintf(stderr, "weir: %s: %s: looking at %s\n",
+		    c->o.conf, strerror(errno), pid);
 	return wr_ask_say(pid, c->word);
 }
 
@@ -248,7 +274,8 @@ main(int argc, char **argv)
 		groups[i] = &wr_modules[i]->conf;
 	c.o.argv = argv;
 	if (!parse(&c, argv)) {
-		(void)fprintf(stderr, "weir: %s\n%s", c.wrong, usage_text);
+		(void)fprintf(
+		    stderr, "weir: %s: %s\n%s", c.wrong, c.why, usage_text);
 		return USAGE;
 	}
 	switch (c.what) {

@@ -46,7 +46,12 @@ runs('-h', ['-h'], 0, $usage, $none);
 runs('an unknown option', ['-x'], 2, $none, qr/-x.*$usage/s);
 runs('a word', ['start'], 2, $none, $usage);
 runs('-s without a word', ['-s'], 2, $none, $usage);
-runs('-s with a wrong word', ['-s', 'restart'], 2, $none, qr/restart/);
+runs('-s with a wrong word', ['-s', 'restart'], 2, $none,
+    qr/restart: -s does not know this word/);
+runs('two things at once', ['-t', '-s', 'stop'], 2, $none, qr/^weir: -s: /m);
+runs('-t and -T', ['-tT'], 2, $none, $usage);
+runs('-t twice', ['-tt', @good], 0, qr/ok/, undef);
+runs('--pid without -s', ['--pid', '/x', @good], 2, $none, qr/with -s only/);
 runs('-c without a file', ['-c'], 2, $none, $usage);
 runs('a long one without its value', ['--pid'], 2, $none, $usage);
 
@@ -82,7 +87,7 @@ my @apart = conf("include = [ \"conf.d/none.conf\", \"conf.d/*.conf\" ];\n");
 runs('-s by an included file', ['-s', 'status', @apart], 1, $none,
     qr{conf\.d/b\.pid});
 runs('-s by a prefix', ['-s', 'status', '-c', "$dir/none", '-p', $dir], 1,
-    $none, qr{\Q$dir\E/weir\.pid});
+    $none, qr{\Q$dir\E/none: No such file.*\Q$dir\E/weir\.pid}s);
 Weir::spew("$dir/garbage.pid", "all\0kinds of things");
 runs('-s with garbage in the pid file',
     ['-s', 'quit', '--pid', "$dir/garbage.pid"], 1, $none,
