@@ -126,7 +126,10 @@ on_tick(struct wr_loop *l, struct wr_timer *t)
 static void
 on_watch(void *arg, enum wr_event_kind kind, int slot)
 {
-	wr_master_event(arg, kind, slot);
+	if (kind == WR_EV_GONE)
+		wr_crew_reap(arg);
+	else
+		wr_master_event(arg, kind, slot);
 }
 
 static void

@@ -157,6 +157,10 @@ look_at(struct wr_watch *w, int slot, uint64_t now, bool trust)
 		return;
 	}
 	state = wr_watch_state(c->pid);
+	if (state == 'Z') {
+		w->fn(w->arg, WR_EV_GONE, slot);
+		return;
+	}
 	if (!c->late)
 		tell_late(w, slot, age, state);
 	set_halted(w, slot, state == 'T' || state == 't');

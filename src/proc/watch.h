@@ -5,7 +5,8 @@
  * Each beats in shared memory once a turn and at least every `interval`.  A
  * beat that is late is told in the log with what the kernel knows (state,
  * place it waits in, system call) and answered by the child's own stack; one
- * older than `limit` is told to the machine in proc/reload, which decides.
+ * older than `limit` is told to the machine in proc/reload, which decides.  One
+ * that is dead is told too: a debugger of the master can lose its SIGCHLD.
  */
 #ifndef WR_WATCH_H
 #define WR_WATCH_H
@@ -24,7 +25,8 @@
 #define WR_STACK_SIGNAL SIGUSR2
 
 struct wr_watch;
-/* WR_EV_HUNG, WR_EV_HALTED or WR_EV_WENT_ON. */
+/* WR_EV_HUNG, WR_EV_HALTED, WR_EV_WENT_ON, or WR_EV_GONE: it can be waited for,
+ * and may be removed at once. */
 typedef void wr_watch_fn(void *arg, enum wr_event_kind kind, int slot);
 
 /* NULL and errno.  Both are kept. */

@@ -9,13 +9,14 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "conf/key.h"
 #include "proxy/stats.h"
 
 #include "tap.h"
 
 static struct wr_loop *loop;
 static struct wr_shm *shm;
-static int halted, went_on, hung;
+static int halted, went_on, hung, gone;
 
 static void
 on_watch(void *arg, enum wr_event_kind kind, int slot)
@@ -25,6 +26,7 @@ on_watch(void *arg, enum wr_event_kind kind, int slot)
 	halted += kind == WR_EV_HALTED;
 	went_on += kind == WR_EV_WENT_ON;
 	hung += kind == WR_EV_HUNG;
+	gone += kind == WR_EV_GONE;
 }
 
 /* A process that does nothing, in a slot. */
@@ -114,6 +116,22 @@ beats_are_watched(void)
 	wr_slot_drop(shm, (uint32_t)slot);
 }
 
+static void
+a_dead_one_is_told_of(void)
+{
+	struct wr_watch *w = wr_watch_new(loop, shm, on_watch, NULL);
+	int slot = wr_slot_take(shm, WR_ROLE_WORKER, 0);
+	pid_t pid = idler();
+
+	wr_watch_conf(w, 50, WR_OFF);
+	wr_watch_add(w, slot, pid, "worker 0");
+	(void)kill(pid, SIGKILL);
+	turn_until(&gone);
+	is_int(waitpid(pid, NULL, WNOHANG), pid);
+	wr_watch_free(&w);
+	wr_slot_drop(shm, (uint32_t)slot);
+}
+
 int
 main(void)
 {
@@ -126,6 +144,7 @@ main(void)
 		return 1;
 	a_state_is_what_the_kernel_says();
 	beats_are_watched();
+	a_dead_one_is_told_of();
 	wr_loop_free(&loop);
 	return tap_done();
 }
