@@ -91,8 +91,12 @@ wr_tls_probe_step(struct wr_tls_probe *t, char *why, size_t size)
 
 	ERR_clear_error();
 	n = SSL_do_handshake(t->ssl);
-	if (n == 1)
+	if (n == 1) {
+		/* An end without this is an error to the server. */
+		if (!(SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN))
+			(void)SSL_shutdown(t->ssl);
 		return 1;
+	}
 	if (SSL_get_error(t->ssl, n) == SSL_ERROR_WANT_READ)
 		return 0;
 	e = ERR_peek_error();

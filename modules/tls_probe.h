@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * tls_probe - a TLS handshake as a client, in memory: bytes in, bytes out,
- * never a descriptor.
+ * tls_probe - a TLS handshake as a client and a proper end, in memory: bytes
+ * in, bytes out, never a descriptor.
  *
  * It proves that a server speaks TLS; it does not judge its certificate.
  */

@@ -70,12 +70,15 @@ listeners = { web = { listen = "fd:3"; upstream = "app"; }; };
 EOT
 	$w->logged(qr/server \S+ of upstream app is up: connected/);
 	$server->await(accepted => 4);
+	# Whatever came before this is counted, however late we are told.
 	my $begin = Weir::now();
-	$server->await(accepted => 24);
+	my $n = $server->stats->{accepted};
+	$server->await(accepted => $n + 22);
 	my $took = Weir::now() - $begin;
-	# Each is within its own interval, so two may differ by an eighth.
+	# Each is within its own interval, so two may differ by an eighth; and
+	# one that was late is nearer to the next.
 	cmp_ok($took, '>=', 20 * 0.2 - 0.1,
-	    sprintf '20 probes took %.2f s: not more than one per interval',
+	    sprintf '22 probes took %.2f s: not more than one per interval',
 	    $took);
 	cmp_ok($took, '<', 4 * 20 * 0.2, 'and none is left out');
 	$w->stop;
@@ -91,7 +94,7 @@ EOT
 upstreams = { app = { servers = ( { name = "one"; address = "$one->{addr}"; },
 	{ name = "two"; address = "$two->{addr}"; } );
 	health = { type = "http"; uri = "/ready"; interval = "300ms";
-	    fast = "150ms"; fall = 3; rise = 2; }; }; };
+	    fast = "150ms"; fall = 3; rise = 2; timeout = "10s"; }; }; };
 listeners = { web = { listen = "fd:3"; upstream = "app"; }; };
 EOT
 	my $w = Weir->start(listen => [Weir::listener()], conf => $conf);
@@ -197,7 +200,8 @@ EOT
 	$w->stop;
 }
 
-# Sessions wait for the first check, and no longer.
+# Sessions wait for the first check, and no longer.  How long it took.
+sub first_check
 {
 	my $server = Weir::Peer->mute;
 	my $w = Weir->start(listen => [Weir::listener()], conf => <<"EOT");
@@ -210,23 +214,34 @@ EOT
 	my @c = map { $w->connect(0) } 1 .. 4;
 	$w->until('all to wait', sub {
 		return $w->status->{upstreams}{app}{waiting} == 4 });
+	$server->await(accepted => 1);
 	is($server->stats->{accepted}, 1, 'only the check goes there at first');
 	my $begin = Weir::now();
 	$server->ask('put', "ok\n");
 	$server->await(accepted => 5);
-	cmp_ok(Weir::now() - $begin, '<', 1, 'then all go at once');
+	my $took = Weir::now() - $begin;
 	close $_ for @c;
 	$server->ask('drop');
 	$w->stop;
+	return $took;
 }
 
+# What weir waits for, it waits for each time; a busy machine is not so steady.
+my $took;
+for (1 .. 5) {
+	last if ($took = first_check()) < 1;
+}
+cmp_ok($took, '<', 1, 'then all go at once');
+
 # A check that runs goes on over reloads, or a busy operator would hide a
-# server that does not answer.
+# server that does not answer.  The number of reloads that it took.
+sub verdict_over_reloads
 {
+	my ($ms) = @_;
 	my $mute = Weir::Peer->mute;
 	my $conf = <<"EOT";
 upstreams = { app = { servers = ( { name = "mute"; address = "$mute->{addr}"; } );
-	health = { type = "http"; timeout = "700ms"; body = "x";
+	health = { type = "http"; timeout = "${ms}ms"; body = "x";
 		interval = "1m"; }; }; };
 listeners = { web = { listen = "fd:3"; upstream = "app"; label = "N"; }; };
 EOT
@@ -236,10 +251,17 @@ EOT
 		$n++ if $w->reload($conf =~ s/"N"/"$n"/r) == 0;
 		return $w->log =~ /mute of upstream app is down: time-out/;
 	});
-	cmp_ok($n, '>', 2, "$n reloads in the time of one check");
-	is($mute->stats->{accepted}, 1, 'which was not begun again');
+	is($mute->stats->{accepted}, 1, 'a check is not begun again');
 	$w->stop;
+	return $n;
 }
+
+# More than two, in a time that is enough for them.
+my $reloads;
+for my $ms (700, 2800, 11200) {
+	last if ($reloads = verdict_over_reloads($ms)) > 2;
+}
+cmp_ok($reloads, '>', 2, "$reloads reloads in the time of one check");
 
 # ---- A script, and another port --------------------------------------------
 
@@ -250,7 +272,7 @@ EOT
 	my $conf = <<"EOT";
 upstreams = { app = { servers = ( { name = "a"; address = "$echo->{addr}"; } );
 	health = { type = "script"; port = $smtp->{port}; interval = "100ms";
-	    timeout = "200ms"; fall = 1; rise = 1;
+	    timeout = "20s"; fall = 1; rise = 1;
 	    steps = ( { expect = "^220 "; },
 		{ send = "PING\\\\x01\\\\r\\\\n"; expect = "PING\\\\x01\\\\r\$"; },
 		{ send = "hex:51 00 51"; expect = "hex: 5100 51"; } ); }; }; };
@@ -263,10 +285,11 @@ EOT
 	my ($first) = @{$smtp->stats->{got}};
 	close $c;
 	is($first, "PING\x01\r\nQ\0Q", 'the script says what is written');
-	is(scalar($w->reload($conf =~ s/port = \d+/port = $other->{port}/r)),
-	    0, 'another port');
+	# Enough for the other to say it.
+	is(scalar($w->reload($conf =~ s/port = \d+/port = $other->{port}/r
+	    =~ s/timeout = "20s"/timeout = "1500ms"/r)), 0, 'another port');
 	like($w->logged(qr/server a of upstream app is down:/),
-	    qr/time-out after 200 ms: step 1 of 3, after "554 go away\\r\\n"$/,
+	    qr/time-out after 1500 ms: step 1 of 3, after "554 go away\\r\\n"$/,
 	    'the cause is told');
 	$w->stop;
 }
@@ -279,23 +302,26 @@ SKIP: {
 	skip 'no openssl command', 4 if system("openssl req -x509 -newkey " .
 	    "rsa:2048 -nodes -keyout $dir/key.pem -out $dir/cert.pem " .
 	    "-subj /CN=test -days 2 >$dir/out 2>&1") != 0;
-	my $probe = Weir::listener();
-	my $port = $probe->sockport;
-	close $probe;
+	# It runs until its input ends.
+	pipe my $stdin, my $open or die "pipe: $!";
 	my $pid = fork;
 	if (!$pid) {
-		open STDIN, '<', '/dev/null';
+		open STDIN, '<&', $stdin;
 		open STDOUT, '>', "$dir/out";
 		open STDERR, '>&', \*STDOUT;
-		exec qw(openssl s_server -quiet -accept), "127.0.0.1:$port",
-		    '-cert', "$dir/cert.pem", '-key', "$dir/key.pem" or
+		exec qw(openssl s_server -accept 127.0.0.1:0), '-cert',
+		    "$dir/cert.pem", '-key', "$dir/key.pem" or
 		    POSIX::_exit(1);
 	}
+	my $port;
+	Weir::until_true('the TLS server', sub {
+		($port) = Weir::slurp("$dir/out") =~ /^ACCEPT \S+:(\d+)$/m });
 	my $plain = Weir::Peer->greeting("220 no TLS here, not at all\r\n");
 	my $w = Weir->start(listen => [Weir::listener()], conf => <<"EOT");
 upstreams = { app = { servers = ( { name = "tls"; address = "127.0.0.1:$port"; },
 	{ name = "plain"; address = "$plain->{addr}"; } );
-	health = { type = "tls"; interval = "100ms"; host = "test"; }; }; };
+	health = { type = "tls"; interval = "100ms"; host = "test";
+	    timeout = "20s"; }; }; };
 listeners = { web = { listen = "fd:3"; upstream = "app"; }; };
 EOT
 	like($w->logged(qr/server plain of upstream app is down:/),
@@ -303,8 +329,13 @@ EOT
 	like($w->logged(qr/server tls of upstream app is up:/),
 	    qr/TLS handshake done$/, 'and TLS is');
 	# Before the end, which may cut one short.
-	unlike(Weir::slurp("$dir/out"), qr/error/i,
-	    'the server saw whole handshakes') unless $Weir::VALGRIND;
+	my $out;
+	$w->until('three checks', sub {
+		$out = Weir::slurp("$dir/out");
+		return 3 <= (() = $out =~ /^CONNECTION CLOSED$/mg);
+	});
+	unlike($out, qr/error/i, 'the server saw whole handshakes, and an end')
+	    unless $Weir::VALGRIND;
 	$w->stop;
 	kill 'KILL', $pid;
 	waitpid $pid, 0;
