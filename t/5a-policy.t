@@ -133,27 +133,41 @@ ok(is_open($_), 'on_remove = "keep"') for @{$keep->{one}};
 ok(!sysread($_, $none, 100), 'on_remove = TIME ends them') for @{$late->{one}};
 cmp_ok(Weir::now() - $begin, '>=', 0.2, 'after that time');
 
-# Spread.
-is($w->reload(conf('up', 1, '400ms')), 0, 'and it is back');
-my @many;
-for (1 .. 80) {
-	push @many, session(1);
+# Spread.  When the sessions of a server that goes down have ended, by the log:
+# in how many seconds, and at how many moments.
+sub spread_over
+{
+	my ($ms) = @_;
+
+	is($w->reload(conf('up', 1, "${ms}ms")), 0, 'and it is back');
+	my @many = map { session(1) } 1 .. 80;
+	my $n = active('close', 'one');
+	my $from = length Weir::slurp("$w->{dir}/access.log");
+	is($w->reload(conf('down', 1, "${ms}ms")), 0, 'and down');
+	my @ends;
+	$w->until('all are gone', sub {
+		@ends = sort { $a <=> $b } map { Weir::time_of($_) }
+		    grep { / weir\.relay\.server_down$/ } split /\n/,
+		    substr Weir::slurp("$w->{dir}/access.log"), $from;
+		return @ends == $n;
+	});
+	my %moment = map { int($_ / 0.02) => 1 } @ends;
+	return ($ends[-1] - $ends[0], scalar keys %moment);
 }
-my $n = active('close', 'one');
-is($w->reload(conf('down', 1, '400ms')), 0, 'and down');
-$begin = Weir::now();
-my @left;
-$w->until('all are gone', sub {
-	push @left, active('close', 'one');
-	return $left[-1] == 0;
-});
-cmp_ok(Weir::now() - $begin, '>=', 0.2, 'closes are spread over some time');
-ok((grep { $_ > 0 && $_ < $n } @left) > 0, "not all at once: $n, @left");
+
+# On a busy machine a worker may have no turn in all of the time.
+my ($spread, $took, $moments);
+for (0.4, 1.6, 6.4) {
+	($took, $moments) = spread_over(1000 * ($spread = $_));
+	last if $took >= $spread / 2 && $moments > 4;
+}
+cmp_ok($took, '>=', $spread / 2, 'closes are spread over some time');
+cmp_ok($moments, '>', 4, 'not all at once');
 my $log = Weir::slurp("$w->{dir}/access.log");
 like($log, qr/ $_$/m, "the log says $_")
     for 'weir.relay.server_down', 'weir.relay.server_removed',
     'weir.relay.close_backup';
 
-($keep, $close, $late, $from, $backup, @many) = ();
+($keep, $close, $late, $from, $backup) = ();
 $w->stop;
 done_testing();

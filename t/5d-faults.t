@@ -45,10 +45,28 @@ sub server
 }
 
 my %peer = map { $NAMES[$_] => server($_) } 0 .. $#NAMES;
+# In this time, in ms, one that is well always answers, as far as the machine
+# lets it: what an answer takes without weir, several times.
+my $MS = 300;
+{
+	my $load = Weir::Load->start(["$peer{s1}{addr}", "$peer{s2}{addr}"],
+	    rate => $RATE, keep => 1);
+
+	$peer{s1}->await(accepted => 150);
+	$load->end;
+	for (@{$load->{kept}}) {
+		my $ms = int 8000 * ($_->[1] - $_->[0]);
+		$MS = $ms if $ms > $MS;
+	}
+	$MS = 3000 if $MS > 3000;
+}
+my $CHECK_MS = int $MS * 2 / 3;
+# Two tries, and some.
+$Weir::Load::LIMIT = 5 + 3 * $MS / 1000;
 my $servers = join ', ', map { qq({ name = "$NAMES[$_]"; address =
     "127.0.0.1:@{[5001 + $_]}"; }) } 0 .. $#NAMES;
-my $common = <<'EOT';
-	timeouts = { first_byte = "300ms"; connect = "300ms"; };
+my $common = <<"EOT";
+	timeouts = { first_byte = "${MS}ms"; connect = "${MS}ms"; };
 	eject = { failures = 5; window = "10s"; for = "60s"; };
 EOT
 my $w = Weir->start(workers => 4, conf => <<"EOT");
@@ -56,11 +74,11 @@ access_log = { skip = "client.relay.eof"; };
 upstreams = {
 a = { servers = ( $servers ); $common
 	health = { type = "script"; interval = "300ms"; fast = "100ms";
-	    timeout = "200ms"; fall = 2; rise = 2;
+	    timeout = "${CHECK_MS}ms"; fall = 2; rise = 2;
 	    steps = ( { send = "PING\\r\\n"; expect = "^PING"; } ); }; };
 b = { servers = ( $servers ); $common
 	health = { type = "http"; interval = "300ms"; fast = "100ms";
-	    timeout = "200ms"; fall = 2; rise = 2; uri = "/"; }; };
+	    timeout = "${CHECK_MS}ms"; fall = 2; rise = 2; uri = "/"; }; };
 };
 listeners = {
 	a = { listen = "127.0.0.1:6001"; upstream = "a"; };
@@ -170,7 +188,7 @@ sub row { return '| ' . join(' | ', @_) . ' |' }
 my @table = (row('what the server does', 'check', 'connections',
     'errors before detection', 'errors after', 'found after',
     'up after', 'used after', 'CPU of weir'), row(('---') x 9));
-my $out = 0;
+my ($out, $fewest) = (0, 1e9);
 for my $p (@phases) {
 	for my $u (qw(a b)) {
 		# Lines have milliseconds.
@@ -182,6 +200,7 @@ for my $p (@phases) {
 		my @after = failed(seen($u, $found, $p->{till}));
 
 		$out += @before + @after;
+		$fewest = @all if $fewest > @all;
 		is(scalar(@after), 0, "$p->{name}, $KIND{$u}: no error once " .
 		    'it was found out') or diag(map { sprintf "%s after " .
 		    "%.3f s, begun %.3f after\n", $_->[2], $_->[1] - $_->[0],
@@ -204,8 +223,8 @@ is(scalar(@lost), $out, "and none at other times: $text") or diag(map {
 	sprintf "%s, begun %s\n", $x->[2], join ' ', map {
 	    sprintf '%.3f/%.3f', $x->[0] - $_->{from}, $x->[1] - $_->{from}
 	} @phases } @lost);
-cmp_ok($n, '>=', 0.8 * $RATE * ($ended - $begun) , sprintf
-    'the load was %.0f a second', $n / ($ended - $begun));
+cmp_ok($fewest, '>=', $LONG, sprintf
+    'the load was %.0f a second, in each phase', $n / ($ended - $begun));
 my $st = $w->status;
 my $retries = $st->{upstreams}{a}{retries} + $st->{upstreams}{b}{retries};
 cmp_ok($retries, '>', 0, "$retries sessions were tried elsewhere");

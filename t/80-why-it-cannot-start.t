@@ -13,10 +13,12 @@ plan(skip_all => 'only root changes its user') if $> != 0;
 plan(skip_all => 'no strace') if system('strace -V >/dev/null 2>&1') != 0;
 
 my $echo = Weir::Peer->echo;
-my $w = Weir->start(listen => [Weir::listener()], workers => 1,
+my $w = Weir->start(listen => [Weir::listener()], workers => 1, traced => 1,
     conf => <<"EOT");
 upstreams = { e = { servers = "@{[$echo->addr]}"; }; };
 listeners = { web = { listen = "fd:3"; upstream = "e"; }; };
+# A start takes a while when each of its system calls is stopped.
+watchdog = { limit = "60s"; };
 EOT
 
 # From now on its children cannot change their groups.
@@ -25,8 +27,8 @@ my $strace = fork // die "fork: $!";
 if ($strace == 0) {
 	open STDERR, '>', $said;
 	exec 'strace', '-f', '-o', '/dev/null', '-e', 'trace=setgroups', '-e',
-	    'inject=setgroups:error=EPERM', '-p', $w->master;
-	POSIX::_exit(127);
+	    'inject=setgroups:error=EPERM', '-p', $w->master or
+	    POSIX::_exit(127);
 }
 Weir::until_true('strace', sub { Weir::slurp($said) =~ /attached/ });
 kill 'KILL', $w->workers;

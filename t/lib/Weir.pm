@@ -315,7 +315,8 @@ sub conf
 
 # conf => text; listen => [sockets]; workers => 2; args => [more options];
 # env => {}; level => "info"; wrap => [command before the program, such as
-# strace]; limit => descriptors; wait => 0: do not wait until it is ready.
+# strace]; traced => 1: a tracer will come; limit => descriptors; wait => 0: do
+# not wait until it is ready.
 sub start
 {
 	my ($class, %o) = @_;
@@ -374,9 +375,10 @@ sub become
 	my $env = { NOTIFY_SOCKET => "$self->{dir}/notify",
 		%{$self->{env} // {}} };
 	$ENV{$_} = $env->{$_} for keys %$env;
-	# A tracer may have one process, and leaks are sought by tracing.
+	# A process may have one tracer, and leaks are sought by tracing.
 	$ENV{ASAN_OPTIONS} = join ':', $ENV{ASAN_OPTIONS} // (),
-	    'detect_leaks=0' if ($self->{wrap} // [''])->[0] eq 'strace';
+	    'detect_leaks=0' if $self->{traced} ||
+	    ($self->{wrap} // [''])->[0] eq 'strace';
 	$ENV{LISTEN_PID} = $$ if $ENV{LISTEN_FDS};
 	my @cmd = ($PROGRAM, '-c', $self->{conf}, '-p', $self->{dir},
 	    @{$self->{args} // []});
