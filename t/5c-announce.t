@@ -227,7 +227,7 @@ my ($from, $said) = (looked_at(), 0);
 sub say_often
 {
 	$udp->send($_[0]);
-	return if ++$said % 50;
+	return if ++$said % 100;
 	Weir::until_true('the beats', sub { looked_at() == $from + $said });
 }
 
