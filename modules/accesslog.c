@@ -6,7 +6,8 @@
  *
  * Lines are gathered and written once a turn.  A log that cannot be written
  * to now keeps its lines waiting; when there are too many, new ones are lost
- * and counted, and the sessions go on.
+ * and counted, and the sessions go on.  The error log tells of the first
+ * failure, of the first loss, and how many were lost when all is well again.
  */
 #include <errno.h>
 #include <poll.h>
@@ -289,6 +290,7 @@ static struct {
 	uint32_t version; /* of px->access_fd: this is it */
 	bool pipe;        /* so it is */
 	bool torn;        /* it has the first part of a line */
+	bool failing;     /* and cannot be written to, as was said */
 	uint64_t lost;
 	struct wr_timer retry;
 	struct wr_hook turn_end;
@@ -352,7 +354,7 @@ take_over(const struct wr_proxy *px)
 		drop_front(end != NULL ? (size_t)(end + 1 - out->p) : out->len);
 		access_log.lost++;
 	}
-	access_log.torn = false;
+	access_log.torn = access_log.failing = false;
 	access_log.version = px->access_version;
 	access_log.fd = px->access_fd;
 	access_log.pipe = fstat(px->access_fd, &st) < 0 || !S_ISREG(st.st_mode);
@@ -380,6 +382,31 @@ chunk(void)
 static wr_timer_fn on_retry;
 
 static void
+say_failing(void)
+{
+	if (!access_log.failing)
+		wr_warn("access log: cannot write, lines wait");
+	access_log.failing = true;
+}
+
+static void
+lose(uint64_t n)
+{
+	if (access_log.lost == 0)
+		wr_warnx("access log: too many lines wait, new ones are lost");
+	access_log.lost += n;
+}
+
+static void
+say_lost(void)
+{
+	if (access_log.lost > 0)
+		wr_warnx("access log: %llu lines lost",
+		    (unsigned long long)access_log.lost);
+	access_log.lost = 0;
+}
+
+static void
 flush(struct wr_proxy *px)
 {
 	struct wr_text *out = &access_log.out;
@@ -397,17 +424,18 @@ flush(struct wr_proxy *px)
 		n = write(access_log.fd, out->p, want);
 		if (n > 0) {
 			access_log.torn = out->p[n - 1] != '\n';
+			access_log.failing = false;
 			drop_front((size_t)n);
-		} else if (errno != EINTR)
+		} else if (errno != EINTR) {
+			if (errno != EAGAIN)
+				say_failing();
 			break;
+		}
 	}
 	if (out->len > 0)
 		wr_timer_set(px->loop, &access_log.retry, RETRY_MS, on_retry);
-	else if (access_log.lost > 0) {
-		wr_warnx("access log: %llu lines lost",
-		    (unsigned long long)access_log.lost);
-		access_log.lost = 0;
-	}
+	else
+		say_lost();
 }
 
 static void
@@ -492,7 +520,7 @@ on_end(struct wr_session *s)
 	out->len = before;
 	out->p[before] = '\0';
 	out->cut = false;
-	access_log.lost++;
+	lose(1);
 }
 
 /* -- Life ---------------------------------------------------------------- */
@@ -520,6 +548,9 @@ finish(struct wr_proxy *px)
 	if (access_log.mem == NULL)
 		return;
 	flush(px);
+	for (size_t i = 0; i < access_log.out.len; i++)
+		access_log.lost += access_log.out.p[i] == '\n';
+	say_lost();
 	wr_timer_stop(px->loop, &access_log.retry);
 	wr_loop_hook_stop(&access_log.turn_end);
 	free(access_log.mem);
