@@ -78,6 +78,9 @@ good('nothing', 'listeners = { };', workers => '"auto"', 'timeouts.idle' => '"10
     'events.backend' => '"auto"', 'error_log.level' => '"info"',
     'access_log.to' => '"stdout"', reload_timeout => '"15s"');
 
+good('wildcards that match nothing', 'include = "none/*.conf";');
+good('the same in its place', '@include "none/*.conf"');
+
 ($dump) = good('a common one', <<'EOT',
 # The ten lines of the manual.
 upstreams = {

@@ -190,6 +190,7 @@ wr_scan_include_here(struct wr_in *in, struct wr_open *o)
 		    w.path != NULL ? w.path : "", why);
 		return false;
 	}
+	s->includes = true;
 	o->bracket = '\0';
 	for (; v != NULL && !in->x.stop; v = v->next) {
 		struct wr_in here = { .tail = in->tail };
