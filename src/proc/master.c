@@ -305,19 +305,23 @@ take_over(struct wr_master *m)
 	return wr_listens_read(m->listens, lines);
 }
 
+/* `what` is the part that could not be made. */
 static int
-make_parts(struct wr_master *m)
+make_parts(struct wr_master *m, const char **what)
 {
 	int err;
 
+	*what = "room for configurations (ulimit -v)";
 	err = wr_gen_reserve();
 	if (err < 0)
 		return err;
 	wr_gen_on_gone(wr_hands_gone, m);
+	*what = "event loop";
 	m->loop = wr_loop_new(&loop_conf);
 	m->listens = wr_listens_new(on_listen_tell, m);
 	if (m->loop == NULL || m->listens == NULL)
 		return -errno;
+	*what = "shared memory (ulimit -v)";
 	if (m->elder) {
 		err = take_over(m);
 		if (err < 0)
@@ -330,6 +334,7 @@ make_parts(struct wr_master *m)
 		if (m->shm == NULL)
 			return -errno;
 	}
+	*what = "memory";
 	m->cells = wr_cells_new(m->shm);
 	m->watch = wr_watch_new(m->loop, m->shm, on_watch, m);
 	m->upgrade =
@@ -344,15 +349,16 @@ make_parts(struct wr_master *m)
 }
 
 static int
-start(struct wr_master *m)
+start(struct wr_master *m, const char **what)
 {
 	static const int signos[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2,
 		SIGWINCH, SIGQUIT, SIGTERM, SIGINT, 0 };
 	int err;
 
-	err = make_parts(m);
+	err = make_parts(m, what);
 	if (err < 0)
 		return err;
+	*what = "signals";
 	err = wr_crash_init("master", STDERR_FILENO);
 	if (err < 0)
 		return err;
@@ -393,6 +399,7 @@ wr_master_run(const struct wr_options *o)
 {
 	static struct wr_master master;
 	struct wr_master *m = &master;
+	const char *what = "";
 	int err;
 
 	m->opts = o;
@@ -422,9 +429,9 @@ wr_master_run(const struct wr_options *o)
 	wr_title_set("weir: master");
 	wr_log_name("master");
 	(void)wr_drop_limit();
-	err = start(m);
+	err = start(m, &what);
 	if (err < 0) {
-		wr_errorx("cannot start: %s", strerror(-err));
+		wr_errorx("cannot start: %s: %s", what, strerror(-err));
 		return 1;
 	}
 	wr_master_event(m, WR_EV_START, -1);
