@@ -2,7 +2,6 @@
 /* keys - the `health` group: its keys, and what is derived from them. */
 #include "modules/health/health.h"
 
-#include <ctype.h>
 #include <errno.h>
 
 #include "conf/check.h"
@@ -69,20 +68,11 @@ const struct wr_key wr_health_keys[] = {
 
 /* -- Bytes --------------------------------------------------------------- */
 
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Two digits at `z`, or -1. */
 static int
 hex_byte(const char *z)
 {
-	int high = hex_digit(z[0]), low = high < 0 ? -1 : hex_digit(z[1]);
+	int high = wr_str_hex(z[0]), low = high < 0 ? -1 : wr_str_hex(z[1]);
 
 	return low < 0 ? -1 : high << 4 | low;
 }

@@ -43,6 +43,9 @@ wr_str_cut(struct wr_str s, char c, struct wr_str *head, struct wr_str *tail);
  * above `max`. */
 wr_must_check int wr_str_u64(struct wr_str s, uint64_t max, uint64_t *out);
 
+/* The value of a hexadecimal digit, or -1. */
+int wr_str_hex(char c);
+
 /*
  * How many single-letter edits (insert, drop, change, swap neighbours) lead
  * from `a` to `b`; letters that differ only in case count as equal.  Texts

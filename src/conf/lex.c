@@ -69,16 +69,6 @@ wr_lex_next(struct wr_lex *x)
 	return '\0';
 }
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (isxdigit((unsigned char)c))
-		return tolower((unsigned char)c) - 'a' + 10;
-	return -1;
-}
-
 /* Complain about an escape, and go on. */
 static void
 bad_escape(struct wr_lex *x, bool *bad, const char *what, const char *hint)
@@ -91,7 +81,7 @@ bad_escape(struct wr_lex *x, bool *bad, const char *what, const char *hint)
 static void
 hex_escape(struct wr_lex *x, struct wr_text *out, bool *bad)
 {
-	int a = hex(x->p[1]), b = a >= 0 ? hex(x->p[2]) : -1;
+	int a = wr_str_hex(x->p[1]), b = a >= 0 ? wr_str_hex(x->p[2]) : -1;
 
 	if (b < 0) {
 		bad_escape(x, bad, "\\x", "wants two hexadecimal digits");
@@ -271,7 +261,7 @@ hexadecimal(struct wr_str s, int64_t *num)
 	uint64_t n = 0;
 
 	for (size_t i = 2; i < s.len; i++) {
-		int d = hex(s.p[i]);
+		int d = wr_str_hex(s.p[i]);
 
 		if (d < 0)
 			return WR_W_BAD;

@@ -37,23 +37,14 @@ static const struct {
 	{ "nonce", NONCE },
 };
 
-static int
-hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 static bool
 take_hmac(struct wr_beat_line *b, struct wr_str s)
 {
 	if (s.len != 2 * sizeof(b->hmac))
 		return false;
 	for (size_t i = 0; i < sizeof(b->hmac); i++) {
-		int high = hex(s.p[2 * i]), low = hex(s.p[2 * i + 1]);
+		int high = wr_str_hex(s.p[2 * i]);
+		int low = wr_str_hex(s.p[2 * i + 1]);
 
 		if (high < 0 || low < 0)
 			return false;

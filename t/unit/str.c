@@ -94,6 +94,24 @@ numbers_are_digits_within_their_range(void)
 }
 
 static void
+hexadecimal_digits_have_values(void)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (int i = 0; i < 16; i++)
+		is_int(wr_str_hex(digits[i]), i);
+	is_int(wr_str_hex('A'), 10);
+	is_int(wr_str_hex('F'), 15);
+	is_int(wr_str_hex('g'), -1);
+	is_int(wr_str_hex('/'), -1);
+	is_int(wr_str_hex(':'), -1);
+	is_int(wr_str_hex('@'), -1);
+	is_int(wr_str_hex('`'), -1);
+	is_int(wr_str_hex('\0'), -1);
+	is_int(wr_str_hex((char)0xe1), -1);
+}
+
+static void
 distance_counts_single_edits(void)
 {
 	struct wr_str longest, over;
@@ -129,6 +147,7 @@ main(void)
 	white_space_is_trimmed_at_both_ends_only();
 	the_first_separator_cuts();
 	numbers_are_digits_within_their_range();
+	hexadecimal_digits_have_values();
 	distance_counts_single_edits();
 	return tap_done();
 }
