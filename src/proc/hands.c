@@ -530,7 +530,7 @@ do_child(struct wr_master *m, const struct wr_act *a)
 		tell(m, a, WR_MSG_ABORT);
 		return true;
 	case WR_ACT_TELL_OPEN:
-		wr_listens_open(m->listens, a->slot, a->shard, a->added);
+		wr_listens_open(m->listens, a->slot, a->shard);
 		return true;
 	case WR_ACT_TELL_SHUT:
 		wr_listens_shut(m->listens, a->slot, a->shard);

@@ -315,10 +315,8 @@ is_of(const struct wr_address *a, uint32_t i, uint32_t shard)
 }
 
 void
-wr_listens_open(struct wr_listens *ls, int slot, uint32_t shard, bool added)
+wr_listens_open(struct wr_listens *ls, int slot, uint32_t shard)
 {
-	/* Who has what is known here: both mean all that is not there yet. */
-	(void)added;
 	wr_list_each (n, &ls->addresses) {
 		struct wr_address *a = address_of(n);
 

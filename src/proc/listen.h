@@ -71,10 +71,9 @@ void wr_listens_live(struct wr_listens *ls, uint32_t shard);
 
 /* -- Who has what ------------------------------------------------------ */
 
-/* Tell `slot` to accept on `shard`, for every address that listens or retires;
- * `added`: only those that came with the last commit. */
-void
-wr_listens_open(struct wr_listens *ls, int slot, uint32_t shard, bool added);
+/* Tell `slot` to accept on `shard`, for every address that listens or retires
+ * and that it has not been told of. */
+void wr_listens_open(struct wr_listens *ls, int slot, uint32_t shard);
 void wr_listens_shut(struct wr_listens *ls, int slot, uint32_t shard);
 /* `slot` has let go of one socket. */
 void wr_listens_shut_done(

@@ -239,20 +239,20 @@ each_worker_gets_its_shards(void)
 	want("127.0.0.1:7003")->protocol = WR_STATUS;
 	want("unix:listen.test.sock");
 	ls = start(2);
-	wr_listens_open(ls, 4, 1, false);
+	wr_listens_open(ls, 4, 1);
 	is_str(heard(), "open 4 127.0.0.1:7002/1; ");
-	wr_listens_open(ls, 4, 1, true);
+	wr_listens_open(ls, 4, 1);
 	is_str(heard(), "");
-	wr_listens_open(ls, 4, WR_SHARD_SHARED, false);
+	wr_listens_open(ls, 4, WR_SHARD_SHARED);
 	ok(strstr(heard(), "open 4 unix:listen.test.sock/") != NULL);
-	wr_listens_open(ls, 9, WR_SHARD_CONTROL, false);
+	wr_listens_open(ls, 9, WR_SHARD_CONTROL);
 	is_str(heard(), "open 9 127.0.0.1:7003/0; ");
 	wr_listens_shut(ls, 4, 1);
 	is_str(heard(), "shut 4 127.0.0.1:7002/1; ");
 	wr_listens_shut(ls, 4, 1);
 	is_str(heard(), "");
 	wr_listens_gone(ls, 9);
-	wr_listens_open(ls, 9, WR_SHARD_CONTROL, false);
+	wr_listens_open(ls, 9, WR_SHARD_CONTROL);
 	is_str(heard(), "open 9 127.0.0.1:7003/0; ");
 	wr_listens_unlink(ls);
 	wr_listens_free(&ls);
@@ -328,7 +328,7 @@ what_stays_is_not_touched(void)
 	fresh_conf();
 	want("127.0.0.1:7008");
 	ls = start(1);
-	wr_listens_open(ls, 1, 0, false);
+	wr_listens_open(ls, 1, 0);
 	(void)heard();
 	fd = told_fd;
 	c = dial("127.0.0.1:7008");
@@ -338,7 +338,7 @@ what_stays_is_not_touched(void)
 	want("127.0.0.1:7008")->cell = 0;
 	reload(ls, 3, 2000);
 	is_str(text_of(&changes), "address 127.0.0.1:7009: added\n");
-	wr_listens_open(ls, 1, 0, true);
+	wr_listens_open(ls, 1, 0);
 	is_str(heard(), "open 1 127.0.0.1:7009/0; ");
 	ok(take(fd));
 	(void)close(c);
@@ -362,12 +362,12 @@ another_listener_is_told_anew(void)
 	fresh_conf();
 	want("127.0.0.1:7010");
 	ls = start(1);
-	wr_listens_open(ls, 1, 0, false);
+	wr_listens_open(ls, 1, 0);
 	(void)heard();
 	fresh_conf();
 	want("127.0.0.1:7010")->cell = 5;
 	reload(ls, 1, 2000);
-	wr_listens_open(ls, 1, 0, true);
+	wr_listens_open(ls, 1, 0);
 	is_str(heard(), "shut 1 127.0.0.1:7010/0; open 1 127.0.0.1:7010/0; ");
 	wr_listens_free(&ls);
 }
@@ -382,7 +382,7 @@ a_removed_address_serves_who_waits_then_closes(void)
 	fresh_conf();
 	want("127.0.0.1:7011");
 	ls = start(1);
-	wr_listens_open(ls, 1, 0, false);
+	wr_listens_open(ls, 1, 0);
 	(void)heard();
 	fd = told_fd;
 	c = dial("127.0.0.1:7011");
@@ -396,7 +396,7 @@ a_removed_address_serves_who_waits_then_closes(void)
 	ok(wr_listens_due(ls) != UINT64_MAX);
 	is_str(heard(), "");
 	/* A process that comes meanwhile gets it, beside who has it. */
-	wr_listens_open(ls, 2, 0, false);
+	wr_listens_open(ls, 2, 0);
 	is_str(heard(), "open 2 127.0.0.1:7011/0 shared; ");
 	ok(take(fd));
 	(void)close(c);
@@ -423,7 +423,7 @@ a_removed_address_may_come_back(void)
 	fresh_conf();
 	want("127.0.0.1:7012");
 	ls = start(1);
-	wr_listens_open(ls, 1, 0, false);
+	wr_listens_open(ls, 1, 0);
 	fd = told_fd;
 	fresh_conf();
 	reload(ls, 1, 2000);
@@ -431,7 +431,7 @@ a_removed_address_may_come_back(void)
 	want("127.0.0.1:7012");
 	reload(ls, 1, 3000);
 	(void)heard();
-	wr_listens_open(ls, 1, 0, true);
+	wr_listens_open(ls, 1, 0);
 	ok(strstr(heard(), "open 1 127.0.0.1:7012/0; ") != NULL);
 	c = dial("127.0.0.1:7012");
 	ok(c >= 0 && take(fd));
@@ -452,7 +452,7 @@ a_unix_file_is_gone_at_once_and_made_anew(void)
 	want("unix:listen.test.sock")->mode = 0640;
 	ls = start(2);
 	ok(stat("listen.test.sock", &st) == 0 && (st.st_mode & 0777) == 0640);
-	wr_listens_open(ls, 1, WR_SHARD_SHARED, false);
+	wr_listens_open(ls, 1, WR_SHARD_SHARED);
 	old = told_fd;
 	fd = dial("unix:listen.test.sock");
 	ok(fd >= 0);
@@ -463,7 +463,7 @@ a_unix_file_is_gone_at_once_and_made_anew(void)
 	want("unix:listen.test.sock");
 	reload(ls, 2, 2500);
 	(void)heard();
-	wr_listens_open(ls, 1, WR_SHARD_SHARED, true);
+	wr_listens_open(ls, 1, WR_SHARD_SHARED);
 	ok(strstr(heard(), "shared; ") != NULL && told_fd != old);
 	ok(take(old));
 	(void)close(fd);
@@ -496,9 +496,9 @@ an_inherited_socket_is_the_first_shard(void)
 	is_int(wr_listens_commit(ls, gen, 1000, &changes), 0);
 	wr_listens_live(ls, 0);
 	wr_listens_live(ls, 1);
-	wr_listens_open(ls, 1, 0, false);
+	wr_listens_open(ls, 1, 0);
 	ok(told_fd == fd);
-	wr_listens_open(ls, 2, 1, false);
+	wr_listens_open(ls, 2, 1);
 	ok(told_fd != fd);
 	ok(strstr(heard(), "shared") == NULL);
 	c = dial("127.0.0.1:7013");
@@ -528,7 +528,7 @@ only_the_old_one_serves_the_third(
 {
 	struct wr_text numbers = { 0 };
 
-	wr_listens_open(old, 4, 1, false);
+	wr_listens_open(old, 4, 1);
 	(void)heard();
 	wr_listens_unnamed(heir, &numbers);
 	wr_listens_ours(old, (struct wr_str){ numbers.p, numbers.len });
@@ -566,8 +566,8 @@ all_is_passed_to_a_new_binary(void)
 	want("unix:listen.test.sock");
 	ok(wr_listens_bind(heir, gen, 3, &errors) == 0);
 	is_int(wr_listens_commit(heir, gen, 1000, &changes), 0);
-	wr_listens_open(heir, 1, 2, false);
-	wr_listens_open(heir, 1, WR_SHARD_SHARED, false);
+	wr_listens_open(heir, 1, 2);
+	wr_listens_open(heir, 1, WR_SHARD_SHARED);
 	/* The old one's workers may still accept from it. */
 	ok(strstr(heard(),
 	       "open 1 127.0.0.1:7014/2 shared; open 1 unix:listen.") != NULL);
