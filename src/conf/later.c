@@ -12,13 +12,9 @@ static const struct {
 	unsigned at;
 	const char *why;
 } LATER[] = {
-	{ "access", WR_AT_LISTENER | WR_AT_ROUTE, "access by address" },
-	{ "heartbeat", WR_AT_LISTENER | WR_AT_UPSTREAM, "heartbeats" },
 	{ "proxy_protocol", WR_AT_LISTENER | WR_AT_UPSTREAM,
 	    "the PROXY protocol" },
 	{ "tls", WR_AT_LISTENER | WR_AT_ROUTE | WR_AT_UPSTREAM, "tls" },
-	{ "health", WR_AT_UPSTREAM, "active checks" },
-	{ "eject", WR_AT_UPSTREAM, "passive ejection" },
 	{ "sni", WR_AT_ROUTE, "routes by SNI" },
 	{ "alpn", WR_AT_ROUTE, "routes by ALPN" },
 	{ "passthrough", WR_AT_ROUTE, "tls" },

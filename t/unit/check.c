@@ -335,14 +335,22 @@ errors_are_collected_and_say_where(void)
 static void
 what_a_module_supplies_is_no_longer_refused(void)
 {
-	struct wr_load ld = { .groups = NULL };
+	static const struct wr_group tls = { "tls", PROBE, sizeof(struct probe),
+		WR_AT_UPSTREAM, "type", "checks", check_probe, false };
+	static const struct wr_group *const supplied[] = { &tls, NULL };
+	static const char text[] =
+	    "upstreams = { a = { servers = \"10.0.0.5:80\"; tls = \"http\"; }; "
+	    "};";
+	struct wr_load without = { .groups = NULL };
+	struct wr_load with = { .groups = supplied };
 	const char *said;
+	struct wr_gen *g;
 
-	ok(conf_load("upstreams = { a = { servers = \"10.0.0.5:80\"; health = "
-		     "\"tcp\"; }; };",
-	       &ld, &said) == NULL);
-	is_str(said,
-	    "t.conf:1: upstreams.a.health: not built yet (active checks)\n");
+	ok(conf_load(text, &without, &said) == NULL);
+	is_str(said, "t.conf:1: upstreams.a.tls: not built yet (tls)\n");
+	g = conf_load(text, &with, &said);
+	ok(g != NULL);
+	wr_gen_put(&g);
 }
 
 static void
