@@ -20,8 +20,8 @@
 #define LOOK_MS 100
 /* Nothing bad in so long, and the time-outs, is good news of a trial. */
 #define TRIAL_MS 5000
-/* Clients wait so long, and then may have left. */
-#define PATIENT_MS 10
+/* So soon after it came a client has not left. */
+#define STAYS_MS 10
 /* A server that fails is mentioned so often at most. */
 #define SAY_MS 1000
 
@@ -591,7 +591,7 @@ wr_dial_connect(struct wr_session *s)
 	const struct wr_server_conf *sv = s->server;
 	int err;
 
-	if (wr_session_age_ms(s) > PATIENT_MS &&
+	if (wr_session_age_ms(s) > STAYS_MS &&
 	    wr_sock_gone(wr_session_conn(s, WR_CLIENT)->sock.fd)) {
 		wr_session_end(s, WR_END_CLIENT_PICK_EOF);
 		return;
