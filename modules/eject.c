@@ -130,13 +130,16 @@ eject(struct wr_server_state *states, const struct wr_eject_group *g,
 
 bool
 wr_eject_failed(struct wr_server_state *states, const struct wr_eject_group *g,
-    uint32_t cell, bool trial, enum wr_news why, uint64_t now_ms)
+    uint32_t cell, bool trial, enum wr_news why, uint64_t sent_ms,
+    uint64_t now_ms)
 {
 	struct wr_server_state *x = &states[cell];
 
 	switch (wr_server_ejected(x, now_ms)) {
 	case WR_EJECT_NOT:
-		return enough(x, &g->conf, now_ms) &&
+		/* One that was there before it was back says nothing of now. */
+		return sent_ms >= back_since_ms(x) &&
+		       enough(x, &g->conf, now_ms) &&
 		       eject(states, g, cell, why, now_ms);
 	case WR_EJECT_TRIED:
 		return trial && eject(states, g, cell, why, now_ms);
@@ -328,6 +331,16 @@ group_name(const struct wr_session *s)
 	return s->px->stats->upstream_cells[s->upstream_cell].name;
 }
 
+/* At the latest: when one that was tried again was sent is not known. */
+static uint64_t
+sent_ms(const struct wr_session *s)
+{
+	uint64_t now_ms = wr_loop_now(s->px->loop);
+
+	return s->tries > 1 ? now_ms
+			    : now_ms - (wr_session_age_ms(s) - s->dial_ms);
+}
+
 static void
 failed(struct wr_session *s, const struct wr_eject_group *g, enum wr_news why)
 {
@@ -338,7 +351,7 @@ failed(struct wr_session *s, const struct wr_eject_group *g, enum wr_news why)
 
 	s->trial = false;
 	if (!wr_eject_failed(px->stats->states, g, s->server_cell, trial, why,
-		wr_loop_now(px->loop)))
+		sent_ms(s), wr_loop_now(px->loop)))
 		return;
 	(void)seconds(
 	    px->stats->states[s->server_cell].eject_ms, length, sizeof(length));

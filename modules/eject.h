@@ -30,13 +30,13 @@ struct wr_eject_group {
 };
 
 /*
- * A session has failed on the server in `cell`; `trial` if it was the one that
- * tried it after an ejection.  True if that has ejected it: once, in one
- * process.
+ * A session that was sent to the server in `cell` at `sent_ms` has failed on
+ * it; `trial` if it was the one that tried it after an ejection.  True if that
+ * has ejected it: once, in one process.
  */
-bool
-wr_eject_failed(struct wr_server_state *states, const struct wr_eject_group *g,
-    uint32_t cell, bool trial, enum wr_news why, uint64_t now_ms);
+bool wr_eject_failed(struct wr_server_state *states,
+    const struct wr_eject_group *g, uint32_t cell, bool trial, enum wr_news why,
+    uint64_t sent_ms, uint64_t now_ms);
 /* The trial has gone well.  True if that has brought it back. */
 bool wr_eject_passed(struct wr_server_state *x, uint64_t now_ms);
 /* The trial has ended without telling anything: another one may follow. */

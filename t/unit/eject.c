@@ -35,7 +35,8 @@ group(uint32_t n)
 static bool
 fail(const struct wr_eject_group *g, uint32_t cell)
 {
-	return wr_eject_failed(states, g, cell, false, WR_NEWS_REFUSED, now);
+	return wr_eject_failed(
+	    states, g, cell, false, WR_NEWS_REFUSED, now, now);
 }
 
 static enum wr_ejected
@@ -93,6 +94,24 @@ failures_of_long_ago_do_not_come_back(void)
 }
 
 static void
+who_was_there_before_it_was_back_says_nothing(void)
+{
+	struct wr_eject_group *g = group(2);
+	uint64_t before = now;
+
+	ok(fails(g, 0, 5));
+	now = states[0].eject_until_ms + 100;
+	ok(wr_server_try(&states[0], now, now + 5000));
+	ok(wr_eject_passed(&states[0], now));
+	now += 100;
+	for (int i = 0; i < 20; i++)
+		ok(!wr_eject_failed(
+		    states, g, 0, false, WR_NEWS_MUTE, before, now));
+	ok(fails(g, 0, 5));
+	free(g);
+}
+
+static void
 the_first_failures_of_all_are_not_enough(void)
 {
 	struct wr_eject_group *g = group(2);
@@ -132,7 +151,7 @@ one_session_tries_before_all_return(void)
 	is_int(is(0), WR_EJECT_TRIED);
 	ok(!wr_server_try(&states[0], now, now + 5000));
 	now += 100;
-	ok(!wr_eject_failed(states, g, 0, false, WR_NEWS_MUTE, now));
+	ok(!wr_eject_failed(states, g, 0, false, WR_NEWS_MUTE, now, now));
 	ok(wr_eject_passed(&states[0], now));
 	ok(!wr_eject_passed(&states[0], now));
 	is_int(is(0), WR_EJECT_NOT);
@@ -155,14 +174,14 @@ a_trial_may_fail_or_tell_nothing(void)
 	wr_eject_undecided(&states[0], now);
 	is_int(is(0), WR_EJECT_OPEN);
 	ok(wr_server_try(&states[0], now, now + 5000));
-	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_MUTE, now));
+	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_MUTE, now, now));
 	is_int(is(0), WR_EJECT_OUT);
 	is_int(states[0].eject_until_ms, now + 20000);
 	/* Time until the trial, and in it, is not time back. */
 	now += 20000 + 3600000;
 	ok(wr_server_try(&states[0], now, now + 5000));
 	now += 4000;
-	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_MUTE, now));
+	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_MUTE, now, now));
 	is_int(states[0].eject_until_ms, now + 40000);
 	is_int(states[0].eject_times, 3);
 	now += 20000;
@@ -187,7 +206,8 @@ each_time_is_longer_up_to_a_cap_and_forgiven(void)
 		if (i + 1 == WR_COUNT(want))
 			break;
 		ok(wr_server_try(&states[0], now, now + 5000));
-		ok(wr_eject_failed(states, g, 0, true, WR_NEWS_REFUSED, now));
+		ok(wr_eject_failed(
+		    states, g, 0, true, WR_NEWS_REFUSED, now, now));
 	}
 	ok(wr_server_try(&states[0], now, now + 5000));
 	ok(wr_eject_passed(&states[0], now));
@@ -228,7 +248,7 @@ never_more_than_a_share(void)
 	ok(fail(g, 2));
 	/* A failed trial takes no other's place. */
 	ok(wr_server_try(&states[1], now, now + 5000));
-	ok(wr_eject_failed(states, g, 1, true, WR_NEWS_RESET, now));
+	ok(wr_eject_failed(states, g, 1, true, WR_NEWS_RESET, now, now));
 	free(g);
 	g = group(3);
 	g->conf.max_percent = 100;
@@ -254,7 +274,7 @@ a_check_that_passes_again_opens_it(void)
 	wr_eject_cut_short(&states[0], now);
 	is_int(is(0), WR_EJECT_TRIED);
 	/* It was too early: the next time is longer all the same. */
-	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_REFUSED, now));
+	ok(wr_eject_failed(states, g, 0, true, WR_NEWS_REFUSED, now, now));
 	is_int(states[0].eject_until_ms, now + 20000);
 	free(g);
 }
@@ -264,6 +284,7 @@ main(void)
 {
 	only_failures_of_one_window_count();
 	failures_of_long_ago_do_not_come_back();
+	who_was_there_before_it_was_back_says_nothing();
 	the_first_failures_of_all_are_not_enough();
 	as_many_as_are_remembered();
 	one_session_tries_before_all_return();
