@@ -55,7 +55,7 @@ my $MS = 300;
 	$peer{s1}->await(accepted => 150);
 	$load->end;
 	for (@{$load->{kept}}) {
-		my $ms = int 8000 * ($_->[1] - $_->[0]);
+		my $ms = int 20_000 * ($_->[1] - $_->[0]);
 		$MS = $ms if $ms > $MS;
 	}
 	$MS = 3000 if $MS > 3000;
@@ -89,7 +89,7 @@ for my $s (@NAMES) {
 	$w->logged(qr/server $s of upstream $_ is up/) for qw(a b);
 }
 my $load = Weir::Load->start(['127.0.0.1:6001', '127.0.0.1:6002'],
-    rate => $RATE, keep => 1);
+    rate => $RATE, most => 150, keep => 1);
 
 # ---- The phases ------------------------------------------------------------
 

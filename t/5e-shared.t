@@ -208,13 +208,13 @@ EOT
 	my $w = Weir->start(workers => $WORKERS, conf => <<"EOT");
 access_log = "off";
 upstreams = { app = { servers = ( $servers ); balance = "least_conn";
-	queue_max = 100000; timeouts = { queue = "60s"; }; }; };
+	timeouts = { queue = "60s"; }; }; };
 listeners = { web = { listen = "127.0.0.1:6001"; upstream = "app"; }; };
 EOT
 	# A busy machine serves fewer than come.
 	local $Weir::Load::LIMIT = 60;
 	my $load = Weir::Load->start('127.0.0.1:6001', rate => 300,
-	    keep => 1);
+	    most => 200, keep => 1);
 	my $go_on = sub {
 		my ($n) = @_;
 		$_->await(accepted => $_->await(accepted => 0) + $n)

@@ -137,7 +137,7 @@ EOT
 	local $Weir::Load::LIMIT = 100;
 	local $Weir::PATIENCE = 90;
 	my $load = Weir::Load->start('127.0.0.1:6001', rate => 100,
-	    keep => 1);
+	    most => $WAITING + 100, keep => 1);
 	$peer->await(accepted => 50);
 	my $from = Time::HiRes::time();
 	$w->mark;

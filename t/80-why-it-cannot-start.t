@@ -12,13 +12,15 @@ use Weir::Peer;
 plan(skip_all => 'only root changes its user') if $> != 0;
 plan(skip_all => 'no strace') if system('strace -V >/dev/null 2>&1') != 0;
 
+$Weir::PATIENCE = 100;
 my $echo = Weir::Peer->echo;
 my $w = Weir->start(listen => [Weir::listener()], workers => 1, traced => 1,
     conf => <<"EOT");
 upstreams = { e = { servers = "@{[$echo->addr]}"; }; };
 listeners = { web = { listen = "fd:3"; upstream = "e"; }; };
 # A start takes a while when each of its system calls is stopped.
-watchdog = { limit = "60s"; };
+watchdog = { limit = "100s"; };
+reload_timeout = "100s";
 EOT
 
 # From now on its children cannot change their groups.

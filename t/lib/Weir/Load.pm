@@ -106,7 +106,8 @@ sub harvest
 
 # ---- Load ------------------------------------------------------------------
 
-# rate: new connections a second; idle: connections that say nothing between
+# rate: new connections a second; most: but no more than so many at a time, as
+# on a busy machine they would only pile up; idle: connections that say nothing between
 # the first line and the end; busy: connections that say a line every 100 ms.
 # $to may be a list of addresses, which get them in turn.
 sub start
@@ -158,7 +159,8 @@ sub run
 	while (!$l->{ending}) {
 		while ($l->{rate} && Weir::now() >= $next) {
 			$next += 1 / $l->{rate};
-			$l->open('short');
+			$l->open('short') if !$l->{most} ||
+			    keys %{$l->{open}} < $l->{most};
 		}
 		$l->turn;
 	}
