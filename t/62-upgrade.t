@@ -163,6 +163,7 @@ for my $bad (
 	$w->conf(conf(dir => $sockets, more => 'nonsense = 1;'));
 	my ($st, $out, $err) = $w->ask('upgrade');
 	is($st, 1, 'a bad configuration refuses an upgrade');
+	like($err, qr/the error log says why/, 'and where to look is said');
 	$w->logged(qr/nonsense/);
 	nothing_lost($load, 'a bad configuration');
 	$w->stop;
