@@ -181,7 +181,7 @@ EOT
 		$high = $_ if $_ > $high;
 		$late = $high - $_ if $high - $_ > $late;
 	}
-	cmp_ok(scalar @served, '>=', 100, 'many waited');
+	cmp_ok(scalar @served, '>=', 20, 'many came in the meantime');
 	# One that is not heard of for 10 ms is not waited for.
 	cmp_ok($late, '<=', 30, sprintf
 	    'who waits longest is served first: of %d nobody was passed ' .
