@@ -23,8 +23,7 @@ sub conf
 
 	$o{more} //= '';
 	return <<"EOT";
-reload_timeout = "1s";
-watchdog = { interval = "100ms"; limit = "1s"; };
+watchdog = { interval = "100ms"; limit = "30s"; };
 upstreams = { e = { servers = "${\$echo->addr}"; }; };
 listeners = { web = { listen = [ "$WEB", "unix:$o{dir}/web.sock" ];
     upstream = "e"; }; };
@@ -137,7 +136,7 @@ for my $bad (
 ) {
 	my ($name, $script, $why) = @$bad;
 	next if !defined $script && !$Weir::SLOW;
-	my $w = start();
+	my $w = start($why =~ /silent/ ? (more => 'reload_timeout = "1s";') : ());
 	my @old = $w->workers;
 	my $load = load();
 
