@@ -167,7 +167,8 @@ listeners = { web = { listen = "$WEB"; upstream = "a"; };
 EOT
 	};
 	my $w = Weir->start(workers => 3, conf => $both->(3));
-	my $load = Weir::Load->start($WEB, rate => 150, idle => 20, busy => 5);
+	my $load = Weir::Load->start($WEB, rate => 150, idle => 20, busy => 5,
+	    most => 125);
 	my @big = map { [Weir::dial($NEW, rcvbuf => 16384), ''] } 1 .. 20;
 	my @counts = map { 1 + int rand 8 } 1 .. ($Weir::SLOW ? 60 : 12);
 	my $bad = 0;
@@ -217,7 +218,8 @@ SKIP: {
 		if ($i == 6) {
 			$fds{$_} = $w->fds($_) for $w->{pid}, @first;
 			$load = Weir::Load->start($WEB, idle => $idle,
-			    busy => $busy, rate => $Weir::SLOW ? 250 : 120);
+			    busy => $busy, rate => $Weir::SLOW ? 250 : 120,
+			    most => $idle + $busy + 100);
 		}
 		next unless $i == 24 || $i == $SOAK;
 		push @{$rss{$_}}, $w->memory($_)->{Anonymous}

@@ -58,7 +58,8 @@ sub start
 
 sub load
 {
-	return Weir::Load->start($WEB, rate => 100, idle => 20, busy => 5);
+	return Weir::Load->start($WEB, rate => 100, idle => 20, busy => 5,
+	    most => 125);
 }
 
 # Nobody was lost: all new ones, and all who stay.
