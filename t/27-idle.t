@@ -89,13 +89,12 @@ settled($first);
 my ($many, $turns) = percent($first, $SECONDS);
 diag(sprintf 'CPU with 1 idle connection %.3f %%, with %d %.3f %%, %.1f turns a ' .
     'second', $alone, $IDLE, $many, $turns);
-my $slow = Weir::slowness();
+my ($slow, $polls) = (Weir::slowness(), $Weir::EVENTS eq 'poll');
 cmp_ok($alone, '<', $PERCENT * $slow, "one idle connection: under $PERCENT %");
-cmp_ok($turns, '<', 20, 'few turns for all of them');
+cmp_ok($turns, '<', $polls ? 4 : 20, 'few turns for all of them');
 SKIP: {
-	# A turn makes the kernel look at all of them: then it is the kernel
-	# that would be measured.
-	skip 'the kernel is dear here', 1 if $Weir::EVENTS eq 'poll' && $slow > 1.5;
+	# A turn makes the kernel look at all of them, for milliseconds.
+	skip 'the kernel would be measured', 1 if $polls;
 	cmp_ok($many, '<', $PERCENT * $slow,
 	    "$IDLE idle connections: under $PERCENT %");
 }

@@ -207,6 +207,8 @@ epoll_turn(struct wr_loop *l, int64_t wait_us)
 
 	l->stats->syscalls++;
 	n = epoll_wait(e->fd, e->events, EVENTS, wr_ready_ms(wait_us));
+	if (n == EVENTS)
+		l->looks--; /* there may be more */
 	for (int i = 0; i < n; i++) {
 		fd = (uint32_t)e->events[i].data.u64;
 		k = fd < e->map_size ? e->map[fd] : NULL;

@@ -111,6 +111,8 @@ talk(struct wr_loop *l, const struct timespec *wait)
 		    (uint8_t)~KF_PENDING;
 	l->stats->syscalls++;
 	n = kevent(q->fd, q->changes, q->n_changes, q->events, EVENTS, wait);
+	if (n == EVENTS)
+		l->looks--; /* there may be more */
 	q->n_changes = 0;
 	for (int i = 0; i < n; i++) {
 		const struct kevent *e = &q->events[i];

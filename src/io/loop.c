@@ -76,6 +76,14 @@ wr_loop_ready(struct wr_loop *l, struct wr_op *op)
 }
 
 void
+wr_loop_ready_later(struct wr_loop *l, struct wr_op *op)
+{
+	assert(op->kind != WR_OP_NONE && op->state == WR_ST_WAIT);
+	op->state = WR_ST_READY;
+	wr_queue_push(&l->later, op);
+}
+
+void
 wr_loop_store(struct wr_loop *l, struct wr_op *op, int res)
 {
 	assert(op->kind != WR_OP_NONE && op->state == WR_ST_WAIT);
@@ -112,31 +120,6 @@ wr_loop_post_recv(
 {
 	wr_loop_store_recv(op, s, hint);
 	wr_queue_push(&l->ready, op);
-}
-
-static void
-accepted_grow(struct wr_loop *l)
-{
-	uint32_t size = l->accepted_size == 0 ? 64 : l->accepted_size * 2;
-	struct wr_accepted *v = calloc(size, sizeof(*v));
-
-	if (v == NULL)
-		abort();
-	for (uint32_t i = l->accepted_head; i != l->accepted_tail; i++)
-		v[i & (size - 1)] = l->accepted[i & (l->accepted_size - 1)];
-	free(l->accepted);
-	l->accepted = v;
-	l->accepted_size = size;
-}
-
-void
-wr_loop_post_fd(struct wr_loop *l, struct wr_op *op, int fd)
-{
-	assert(op->kind == WR_OP_ACCEPT && fd >= 0);
-	if (l->accepted_tail - l->accepted_head == l->accepted_size)
-		accepted_grow(l);
-	l->accepted[l->accepted_tail++ & (l->accepted_size - 1)] =
-	    (struct wr_accepted){ op, fd };
 }
 
 void
@@ -309,16 +292,29 @@ run_one(struct wr_loop *l, struct wr_op *op)
 {
 	struct wr_sock *k = wr_op_sock(op);
 	struct wr_done d = { 0 };
+	bool again;
 
 	if (op->state == WR_ST_DONE) {
 		done_of(l, op, &d);
 		deliver(l, k, op, &d);
 		return;
 	}
-	assert(op->state == WR_ST_READY);
-	op->state = WR_ST_WAIT;
-	if (l->be->run(l, k, op, &d))
+	do {
+		assert(op->state == WR_ST_READY);
+		op->state = WR_ST_WAIT;
+		if (op->kind == WR_OP_ACCEPT && op->flags & WR_OPF_CANCEL) {
+			l->be->cancel(l, k, op);
+			return;
+		}
+		d = (struct wr_done){ 0 };
+		if (!l->be->run(l, k, op, &d))
+			return;
+		again = (d.flags & WR_AGAIN) != 0;
+		if (again)
+			op->state = WR_ST_READY;
+		d.flags &= ~WR_AGAIN;
 		deliver(l, k, op, &d);
+	} while (again);
 }
 
 static void
@@ -473,6 +469,9 @@ void
 wr_loop_turn(struct wr_loop *l, int wait_ms)
 {
 	l->stats->turns++;
+	l->looks++;
+	l->burst_left = WR_BURST_MAX;
+	wr_queue_append(&l->ready, &l->later);
 	l->be->turn(l, wait_time(l, wait_ms));
 	read_clock(l);
 	wr_blocks_trim(l);
@@ -552,6 +551,7 @@ loop_init(struct wr_loop *l, const struct wr_backend *be,
 	wr_queue_init(&l->ready);
 	wr_queue_init(&l->stalled);
 	wr_queue_init(&l->sends);
+	wr_queue_init(&l->later);
 	wr_list_init(&l->hooks);
 	read_clock(l);
 	wr_wheel_init(l);

@@ -213,7 +213,7 @@ wr_must_check int wr_sock_init(struct wr_loop *l, struct wr_sock *k, int fd);
  * -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM accepting ends with that error: wait,
  * then start again.  Errors of one client are not told.  Descriptors are
  * close-on-exec and already as the backend likes them.  WR_SHARED: other
- * processes accept from the same socket, so take one at a time and only when
+ * processes accept from the same socket, so take few at a time and only when
  * there is something. */
 #define WR_SHARED 1u
 /* WR_FEW: what is accepted at once must be bounded; without it a kernel may

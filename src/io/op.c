@@ -2,6 +2,7 @@
 /* op - start operations and cancel them; see loop.h. */
 #include <assert.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -90,6 +91,31 @@ wr_accept_passes(int err)
 	default:
 		return false;
 	}
+}
+
+static void
+accepted_grow(struct wr_loop *l)
+{
+	uint32_t size = l->accepted_size == 0 ? 64 : l->accepted_size * 2;
+	struct wr_accepted *v = calloc(size, sizeof(*v));
+
+	if (v == NULL)
+		abort();
+	for (uint32_t i = l->accepted_head; i != l->accepted_tail; i++)
+		v[i & (size - 1)] = l->accepted[i & (l->accepted_size - 1)];
+	free(l->accepted);
+	l->accepted = v;
+	l->accepted_size = size;
+}
+
+void
+wr_loop_post_fd(struct wr_loop *l, struct wr_op *op, int fd)
+{
+	assert(op->kind == WR_OP_ACCEPT && fd >= 0);
+	if (l->accepted_tail - l->accepted_head == l->accepted_size)
+		accepted_grow(l);
+	l->accepted[l->accepted_tail++ & (l->accepted_size - 1)] =
+	    (struct wr_accepted){ op, fd };
 }
 
 /* A readiness kernel reads the address at once, others when they like. */
@@ -233,7 +259,10 @@ wr_cancel(struct wr_loop *l, struct wr_op *op)
 		l->be->cancel(l, wr_op_sock(op), op);
 		break;
 	case WR_ST_READY:
-		/* Nothing was taken yet, and it is in the queue already. */
+		/* Nothing was taken yet, and it is in the queue already; the
+		 * backend takes leave of those who wait at a listener. */
+		if (op->kind == WR_OP_ACCEPT)
+			break;
 		op->state = WR_ST_DONE;
 		op->want = (uint32_t)-ECANCELED;
 		break;

@@ -103,6 +103,8 @@ poll_unwant(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	struct poller *p = l->priv;
 	uint32_t last;
 
+	if (k->slot == NOWHERE)
+		return;
 	assert(k->slot < p->n);
 	p->fds[k->slot].events &= (short)~event_of(op);
 	if (p->fds[k->slot].events != 0)

@@ -35,6 +35,14 @@ enum wr_op_state {
 #define WR_OPF_OWN    0x60u /* the backend's own */
 #define WR_OPF_SHORT  0x80u /* send: not all was taken at once */
 
+/* So many clients are accepted in a turn beside one of each listener: those who
+ * are in must not wait long for those who come. */
+#define WR_BURST_MAX 64u
+
+/* d->flags, of an accept that is not cancelled meanwhile: run it once more at
+ * once.  The callback does not see it. */
+#define WR_AGAIN 0x80u
+
 /* k->flags; the others are the backend's own. */
 #define WR_KF_RELEASE  0x01u /* leave the descriptor open */
 #define WR_KF_ABORT    0x02u /* reset */
@@ -115,7 +123,8 @@ struct wr_loop {
 	void *priv; /* the backend's */
 	struct wr_loop_stats *stats;
 	struct wr_queue ready, stalled, sends;
-	uint64_t sends_bytes; /* in `sends` */
+	struct wr_queue later; /* ready in the next turn */
+	uint64_t sends_bytes;  /* in `sends` */
 	struct wr_sock *closing, **closing_tail;
 	struct wr_list hooks;
 	struct wr_blocks blocks;
@@ -123,6 +132,8 @@ struct wr_loop {
 	struct wr_pool addrs; /* of connects a kernel has not yet read */
 	struct wr_accepted *accepted; /* ring of accepted_size, a power of 2 */
 	uint32_t accepted_size, accepted_head, accepted_tail;
+	uint32_t burst_left; /* accepts of this turn beside one a listener */
+	uint32_t looks;      /* how often the kernel told all that is ready */
 	uint64_t now_us, now_ms;
 	uint64_t spent_us; /* on the last turn: it ended so long after now_us */
 	uint64_t pressed_us;          /* since when blocks are missing, or 0 */
@@ -175,6 +186,16 @@ wr_queue_take(struct wr_queue *q)
 	return all;
 }
 
+static inline void
+wr_queue_append(struct wr_queue *q, struct wr_queue *more)
+{
+	if (more->head == NULL)
+		return;
+	*q->tail = more->head;
+	q->tail = more->tail;
+	wr_queue_init(more);
+}
+
 static inline bool
 wr_op_is_in(const struct wr_op *op)
 {
@@ -208,6 +229,8 @@ void wr_loop_store_recv(struct wr_op *op, const struct wr_slice *s, bool hint);
 void wr_loop_post_fd(struct wr_loop *l, struct wr_op *op, int fd);
 /* Ask the backend's run() for the completion of `op` when its turn comes. */
 void wr_loop_ready(struct wr_loop *l, struct wr_op *op);
+/* The same in the next turn. */
+void wr_loop_ready_later(struct wr_loop *l, struct wr_op *op);
 /* A receive found no buffer: made ready again when a block came home. */
 void wr_loop_stall(struct wr_loop *l, struct wr_op *op);
 

@@ -11,10 +11,14 @@
 
 #include "io/splice.h"
 
-/* So many clients are accepted at once.  A burst doubles from turn to turn as
- * long as there are more, and begins at one: a rare client costs no useless
- * call, a crowd no useless wait. */
-#define BURST_MAX 64u
+/*
+ * A burst of accepts begins at one and doubles as long as there are more, so
+ * that a rare client costs no useless call.  Once it has doubled the kernel is
+ * not asked any more whether somebody waits: among thousands of busy sockets it
+ * would be long before it tells of this one again.  Where others accept too,
+ * who may be idle, it stays short.
+ */
+#define BURST_SHARED 4u
 
 /* With a small `chop` a send goes out in many pieces; so many at once. */
 #define PIECES 64
@@ -47,18 +51,27 @@ wake(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 	wr_loop_ready(l, op);
 }
 
-/* op->want of an accept: length of the burst, what is left of it, and the
- * turn in which it began (the low 16 bits). */
+/* op->want of an accept: length of the burst, what is left of it in this turn,
+ * and the look (the low 16 bits) at which it was known that somebody waits. */
 static void
-begin_burst(struct wr_loop *l, struct wr_op *op)
+begin_burst(const struct wr_loop *l, struct wr_op *op, uint32_t burst)
 {
-	uint32_t burst = op->want & 0xff, turn = l->stats->turns & 0xffff;
+	uint32_t max = op->flags & WR_OPF_SHARED ? BURST_SHARED : WR_BURST_MAX;
 
-	if (op->flags & WR_OPF_SHARED || turn != ((op->want >> 16) + 1))
-		burst = 1;
-	else if (burst < BURST_MAX)
-		burst *= 2;
-	op->want = burst | burst << 8 | turn << 16;
+	if (burst > max)
+		burst = max;
+	op->want = burst | burst << 8 | l->looks << 16;
+}
+
+static void
+somebody_waits(const struct wr_loop *l, struct wr_op *op)
+{
+	uint32_t burst = op->want & 0xff, before = op->want >> 16;
+
+	/* Not the next look, so it was found empty meanwhile. */
+	if (((l->looks - before) & 0xffff) > 1)
+		burst = 0;
+	begin_burst(l, op, burst == 0 ? 1 : burst * 2);
 }
 
 void
@@ -67,7 +80,7 @@ wr_ready_event(struct wr_loop *l, struct wr_sock *k, unsigned bits)
 	k->ready |= (uint8_t)(bits & (WR_RD | WR_WR | WR_HUP));
 	if (bits & WR_RD && k->in.state == WR_ST_WAIT) {
 		if (k->in.kind == WR_OP_ACCEPT)
-			begin_burst(l, &k->in);
+			somebody_waits(l, &k->in);
 		wake(l, k, &k->in);
 	}
 	if (bits & WR_WR && k->out.state == WR_ST_WAIT) {
@@ -317,6 +330,26 @@ run_connect(struct wr_loop *l, struct wr_sock *k, const struct wr_op *op,
 
 /* -- Accept -------------------------------------------------------------- */
 
+static void
+next_of_burst(
+    struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
+{
+	uint32_t burst = op->want & 0xff;
+
+	op->want -= 1u << 8;
+	if ((op->want >> 8 & 0xff) > 0 && l->burst_left > 0) {
+		l->burst_left--;
+		d->flags |= WR_AGAIN;
+	} else if (burst > 1) {
+		begin_burst(l, op, burst * 2);
+		wr_loop_ready_later(l, op);
+	} else if (l->be->want(l, k, op) != 0) {
+		/* It cannot wait: the next try will fail and say why. */
+		begin_burst(l, op, 1);
+		wr_loop_ready(l, op);
+	}
+}
+
 static bool
 run_accept(
     struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)
@@ -327,8 +360,10 @@ run_accept(
 	l->stats->syscalls++;
 	fd = accept4(k->fd, (struct sockaddr *)&l->peer, &len,
 	    SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0 && wr_accept_passes(-errno))
+	if (fd < 0 && wr_accept_passes(-errno)) {
+		op->want = 0;
 		return park(l, k, op, d);
+	}
 	if (fd < 0) {
 		d->res = -errno;
 		if (!l->be->level && l->be->unwant != NULL)
@@ -339,10 +374,7 @@ run_accept(
 	d->flags = WR_MORE;
 	d->peer = (const struct sockaddr *)&l->peer;
 	d->peer_len = len;
-	op->want -= 1u << 8;
-	/* If it cannot wait, the next try will fail and say why. */
-	if ((op->want >> 8 & 0xff) > 0 || l->be->want(l, k, op) != 0)
-		wr_loop_ready(l, op);
+	next_of_burst(l, k, op, d);
 	return true;
 }
 

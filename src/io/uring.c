@@ -229,7 +229,7 @@ wr_uring_cancel(struct wr_loop *l, uint64_t user_data)
 static void
 uring_cancel(struct wr_loop *l, struct wr_sock *k, struct wr_op *op)
 {
-	if (wr_op_is_in(op) && wr_ahead_is_armed(k))
+	if (op->owed == 0 || (wr_op_is_in(op) && wr_ahead_is_armed(k)))
 		wr_loop_post(l, op, -ECANCELED);
 	else
 		wr_uring_cancel(l, (uintptr_t)op);
@@ -440,7 +440,8 @@ uring_turn(struct wr_loop *l, int64_t wait_us)
 }
 
 /* One listener after the other, so that a callback that says it was the last
- * one is heard before the next client is let in. */
+ * one is heard before the next client is let in.  If more are waiting the
+ * kernel says so as soon as it is asked. */
 static bool
 run_accept(
     struct wr_loop *l, struct wr_sock *k, struct wr_op *op, struct wr_done *d)

@@ -301,15 +301,19 @@ kevent(int kq, const struct kevent *changes, int n_changes,
 	n = report_always(q, events, n_events);
 	if (n > 0)
 		timeout = &at_once;
-	int max = (n_events - n) / FILTERS;
-	if (max == 0)
-		max = 1;
-	if (max > 64)
-		max = 64;
-	int got = epoll_pwait2(kq, e, max, timeout, NULL);
-	if (got < 0)
-		return -1;
-	for (int i = 0; i < got; i++)
-		n += report(q, &e[i], events + n, n_events - n);
+	int got, max;
+	do {
+		max = (n_events - n) / FILTERS;
+		if (max == 0)
+			max = 1;
+		if (max > 64)
+			max = 64;
+		got = epoll_pwait2(kq, e, max, timeout, NULL);
+		if (got < 0)
+			return n > 0 ? n : -1;
+		for (int i = 0; i < got; i++)
+			n += report(q, &e[i], events + n, n_events - n);
+		timeout = &at_once;
+	} while (got == max && n < n_events);
 	return n;
 }

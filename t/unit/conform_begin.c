@@ -206,6 +206,38 @@ a_crowd_is_accepted(void)
 	}
 }
 
+/* Cancelled while it lets in a crowd, and many of them go on waiting: they do
+ * not keep us busy. */
+static void
+accept_stops(void)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	const struct wr_loop_stats *s = wr_loop_stats(l);
+	uint64_t before, end;
+	struct wr_addr a;
+	struct end e;
+	int fds[CROWD];
+
+	came_reset();
+	came.limit = 5; /* within a burst */
+	end_init(l, &e, tcp_listener(&a, CROWD));
+	for (int i = 0; i < CROWD; i++)
+		fds[i] = client(&a);
+	check_int(wr_accept(l, &e.k, WR_FEW, on_accept), 0);
+	until(l, came.ended);
+	check_int(came.last, -ECANCELED);
+	check(is_chaos() || came.n == came.limit);
+	before = s->turns;
+	for (end = now_ms() + 100; now_ms() < end;)
+		wr_loop_turn(l, 20);
+	check(is_chaos() || s->turns - before < 20);
+	end_close(l, &e);
+	came_reset();
+	for (int i = 0; i < CROWD; i++)
+		(void)close(fds[i]);
+	loop_end(l);
+}
+
 static void
 accept_without_descriptors(void)
 {
@@ -602,6 +634,7 @@ const struct test tests_begin[] = {
 	{ "connect refused", connect_is_refused },
 	{ "connect timed out", connect_times_out },
 	{ "accept", a_crowd_is_accepted },
+	{ "accept stops", accept_stops },
 	{ "accept without descriptors", accept_without_descriptors },
 	{ "shared accept", two_processes_accept_from_one_socket },
 	{ "watch a pipe", watch_a_pipe },

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 
 #define MANY 80
@@ -331,6 +332,106 @@ many_are_few_calls(void)
 	finish(l);
 }
 
+/* -- A crowd at the door of a full house --------------------------------- */
+
+#define GUESTS 64
+
+static uint64_t said;
+static int came_in[GUESTS], n_in;
+
+/* What one end hears it says back, and the other again, for ever. */
+static void
+on_heard(struct wr_loop *l, struct wr_op *op, const struct wr_done *d)
+{
+	struct wr_sock *k = wr_sock_of_in(op);
+
+	if (d->res <= 0)
+		return;
+	said++;
+	if (wr_send(l, k, &d->in, 1, 0, on_out) < 0 ||
+	    wr_recv(l, k, 1, 0, on_heard) < 0)
+		abort();
+}
+
+static void
+on_guest(wr_unused struct wr_loop *l, wr_unused struct wr_op *op,
+    const struct wr_done *d)
+{
+	if (d->res >= 0)
+		came_in[n_in++] = d->res;
+}
+
+static bool
+chat(struct wr_loop *l, struct end e[2])
+{
+	bool fine = true;
+	int fds[2];
+
+	tcp_pair(fds);
+	for (int i = 0; i < 2; i++)
+		fine = fine && wr_sock_nonblock(fds[i], true) == 0 &&
+		       wr_sock_init(l, &e[i].k, fds[i]) == 0 &&
+		       wr_recv(l, &e[i].k, 1, 0, on_heard) == 0;
+	raw_write(fds[0], "x", 1);
+	return fine;
+}
+
+/* How much is said by each pair until all are in. */
+static uint64_t
+said_meanwhile(unsigned flags)
+{
+	struct wr_loop *l = loop_begin(NULL);
+	uint32_t n = wr_loop_limit(l) < 2048 ? 300 : 1000;
+	struct end *all = calloc(2 * n, sizeof(*all)), door;
+	uint64_t before, after;
+	int guests[GUESTS];
+	struct wr_addr a;
+	bool fine = true;
+
+	n_in = 0;
+	said = 0;
+	for (uint32_t i = 0; i < n; i++)
+		fine = fine && chat(l, all + 2 * i);
+	check(fine);
+	end_init(l, &door, tcp_listener(&a, GUESTS));
+	check_int(wr_accept(l, &door.k, flags, on_guest), 0);
+	until(l, said >= 4 * n);
+	before = said;
+	for (int i = 0; i < GUESTS; i++) {
+		guests[i] = socket(AF_INET, SOCK_STREAM, 0);
+		fine = fine && connect(guests[i], &a.sa, a.len) == 0;
+	}
+	check(fine);
+	until(l, n_in == GUESTS);
+	after = said;
+	check_int(n_in, GUESTS);
+	for (int i = 0; i < n_in; i++) {
+		(void)close(guests[i]);
+		(void)close(came_in[i]);
+	}
+	end_close(l, &door);
+	for (uint32_t i = 0; i < 2 * n; i++)
+		wr_close(l, &all[i].k, on_close);
+	for (uint32_t i = 0; i < 2 * n; i++)
+		until(l, all[i].closes > 0);
+	loop_end(l);
+	free(all);
+	return (after - before) / n;
+}
+
+static void
+who_is_new_does_not_wait_for_long(void)
+{
+	uint64_t n;
+
+	for (unsigned flags = 0; flags <= WR_SHARED; flags += WR_SHARED) {
+		n = said_meanwhile(flags);
+		say("%u came while each pair said %u bytes", GUESTS,
+		    (unsigned)n);
+		check(is_chaos() || n <= 30);
+	}
+}
+
 const struct test tests_many[] = {
 	{ "many receive", each_receives_its_own },
 	{ "many receive all", each_receives_all },
@@ -339,5 +440,6 @@ const struct test tests_many[] = {
 	{ "many closed", a_close_among_them_leaks_nothing },
 	{ "many send", each_sends_its_own },
 	{ "many at once", many_are_few_calls },
+	{ "many are busy", who_is_new_does_not_wait_for_long },
 	{ NULL, NULL },
 };
