@@ -208,7 +208,7 @@ next_unit(struct conn *c)
 static void
 note_served(struct conn *c)
 {
-	if (c->served)
+	if (c->served || g.mode != PING)
 		return;
 	c->served = true;
 	if (++g.served == g.conns)

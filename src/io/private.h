@@ -37,7 +37,7 @@ enum wr_op_state {
 
 /* So many clients are accepted in a turn beside one of each listener: those who
  * are in must not wait long for those who come. */
-#define WR_BURST_MAX 64u
+#define WR_BURST_MAX 16u
 
 /* d->flags, of an accept that is not cancelled meanwhile: run it once more at
  * once.  The callback does not see it. */
