@@ -606,8 +606,8 @@ static const char *const NOS[] = {
 	[WR_NO_FORK] = "a process could not be forked",
 	[WR_NO_UPGRADE] = "an upgrade runs",
 	[WR_NO_STOPPING] = "weir is stopping",
-	[WR_NO_HEIR] =
-	    "the new one failed, the error log says why; the old serves on",
+	[WR_NO_HEIR] = ("the new binary failed (the error log says why); "
+			"the old one serves on"),
 	[WR_NO_HEIR_SILENT] =
 	    "the new binary was silent; the old one serves on",
 };
