@@ -230,11 +230,15 @@ struct wr_listener_conf {
 	const char *where;
 };
 
-struct wr_logs_conf {
+struct wr_log_place {
 	const char *to;    /* path, "stderr", "stdout", "syslog", "off" */
 	const char *where; /* "file:line"; the file, if it is not written */
-	uint32_t level;    /* enum wr_level */
-	uint32_t format;   /* enum wr_log_format */
+};
+
+struct wr_logs_conf {
+	struct wr_log_place at;
+	uint32_t level;  /* enum wr_level */
+	uint32_t format; /* enum wr_log_format */
 };
 
 /* Reasons of ends that can be told apart. */
@@ -251,7 +255,7 @@ struct wr_line_conf {
 
 struct wr_access_conf {
 	struct wr_line_conf line;
-	const char *to, *where; /* as of wr_logs_conf */
+	struct wr_log_place at;
 };
 
 struct wr_control_conf {
@@ -279,7 +283,7 @@ struct wr_conf {
 	uint32_t workers;
 	const char *user;            /* "" if not written */
 	uint32_t uid, gid;           /* WR_OFF: not to be changed */
-	const char *pid, *pid_where; /* as `where` of wr_logs_conf */
+	const char *pid, *pid_where; /* as `where` of wr_log_place */
 	bool pid_written;
 	struct {
 		const char *backend;

@@ -12,16 +12,16 @@
 /* Indices of fields are bytes. */
 #define FIELDS_MAX 64
 
-static wr_parse_fn parse_error_to, parse_access_to, parse_fields, parse_skip;
+static wr_parse_fn parse_to, parse_access_to, parse_fields, parse_skip;
 
 static const char *const LEVELS[] = { "debug", "info", "notice", "warn",
 	"error", NULL };
 static const char *const FORMATS[] = { "text", "json", NULL };
 
 const struct wr_key wr_error_log_keys[] = {
-	{ "to", WR_CUSTOM, ERR(to), "stderr",
+	{ "to", WR_CUSTOM, ERR(at), "stderr",
 	    "a file, \"stderr\", \"stdout\" or \"syslog\"", WR_LIVE,
-	    .parse = parse_error_to, .path = true },
+	    .parse = parse_to, .path = true },
 	{ "level", WR_CHOICE, ERR(level), "info",
 	    "debug, info, notice, warn or error", WR_LIVE, .choices = LEVELS },
 	{ "format", WR_CHOICE, ERR(format), "text", "text or json", WR_LIVE,
@@ -31,7 +31,7 @@ const struct wr_key wr_error_log_keys[] = {
 
 /* What begins with `format` is a listener's too, see wr_line_keys. */
 const struct wr_key wr_access_log_keys[] = {
-	{ "to", WR_CUSTOM, ACC(to), "stdout",
+	{ "to", WR_CUSTOM, ACC(at), "stdout",
 	    "a file, \"stdout\", \"stderr\" or \"off\"", WR_LIVE,
 	    .parse = parse_access_to, .path = true },
 	{ "format", WR_CHOICE, ACC(line.format), "text", "text or json",
@@ -66,8 +66,8 @@ slip(struct wr_check *c, const struct wr_node *n)
 	for (size_t i = 0; LEVELS[i] != NULL; i++)
 		if (strcmp(n->text, LEVELS[i]) == 0) {
 			wr_check_error(c, n,
-			    "\"%s\" is a level, not a place: write level = "
-			    "\"%s\"",
+			    "\"%s\" is a level, not a place: write "
+			    "error_log = { level = \"%s\"; }",
 			    n->text, n->text);
 			return true;
 		}
@@ -81,39 +81,26 @@ parse_to(struct wr_check *c, const struct wr_key *key, const struct wr_node *n,
 {
 	static const char *const WORDS[] = { "stderr", "stdout", "syslog",
 		"off" };
+	struct wr_log_place *at = field;
 	struct wr_key path = *key;
 
+	at->where = wr_check_where(c, n);
 	for (size_t i = 0; i < WR_COUNT(WORDS); i++)
 		if (n->kind == WR_N_TEXT && strcmp(n->text, WORDS[i]) == 0) {
-			*(const char **)field = WORDS[i];
+			at->to = WORDS[i];
 			return;
 		}
 	path.type = WR_PATH;
 	if (n->kind == WR_N_TEXT && n->text[0] == '\0')
 		wr_check_wrong(c, key, n, "\"\" is no place to write to");
 	else if (n->kind < WR_N_TEXT || !slip(c, n))
-		wr_check_value(c, &path, n, field);
-}
-
-static void
-parse_error_to(struct wr_check *c, const struct wr_key *key,
-    const struct wr_node *n, void *field)
-{
-	struct wr_logs_conf *conf =
-	    wr_container_of(field, struct wr_logs_conf, to);
-
-	conf->where = wr_check_where(c, n);
-	parse_to(c, key, n, field);
+		wr_check_value(c, &path, n, &at->to);
 }
 
 static void
 parse_access_to(struct wr_check *c, const struct wr_key *key,
     const struct wr_node *n, void *field)
 {
-	struct wr_access_conf *conf =
-	    wr_container_of(field, struct wr_access_conf, to);
-
-	conf->where = wr_check_where(c, n);
 	if (n->kind == WR_N_TEXT && strcmp(n->text, "syslog") == 0)
 		wr_check_error(c, n,
 		    "\"syslog\" is not built yet for the access log: write a "

@@ -111,20 +111,21 @@ int
 wr_logs_open(struct wr_logs *logs, const struct wr_conf *c, bool daemon,
     struct wr_text *errors)
 {
-	const char *to = c->access_log.to;
+	const char *to = c->access_log.at.to;
 	int err = 0;
 
 	(void)memset(logs, 0, sizeof(*logs));
-	err |= open_log(c->error_log.to, "error_log", c->error_log.where,
+	err |= open_log(c->error_log.at.to, "error_log", c->error_log.at.where,
 	    &logs->error_fd, c, errors);
 	/* Nobody reads the standard output of a daemon. */
 	logs->access_fd = -1;
 	if (!daemon || strcmp(to, "stdout") != 0)
-		err |= open_log(to, "access_log", c->access_log.where,
+		err |= open_log(to, "access_log", c->access_log.at.where,
 		    &logs->access_fd, c, errors);
-	(void)snprintf(logs->error, sizeof(logs->error), "%s", c->error_log.to);
 	(void)snprintf(
-	    logs->access, sizeof(logs->access), "%s", c->access_log.to);
+	    logs->error, sizeof(logs->error), "%s", c->error_log.at.to);
+	(void)snprintf(
+	    logs->access, sizeof(logs->access), "%s", c->access_log.at.to);
 	if (err < 0)
 		wr_logs_close(logs);
 	return err;
@@ -173,7 +174,7 @@ wr_logs_use(struct wr_master *m, struct wr_logs *logs, const struct wr_conf *c)
 		.level = (enum wr_level)c->error_log.level,
 		.format = (enum wr_log_format)c->error_log.format };
 
-	if (strcmp(c->error_log.to, "off") == 0)
+	if (strcmp(c->error_log.at.to, "off") == 0)
 		lc.fd = logs->error_fd = m->null_fd;
 	wr_log_flush();
 	wr_log_init(&lc);
